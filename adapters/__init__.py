@@ -1,0 +1,1 @@
+"""What we call: JetStream, PostgreSQL, files, servers. They implement the ports of the domain."""

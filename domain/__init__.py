@@ -1,0 +1,1 @@
+"""The pure core: facts, rules and kernels. No I/O, no clock, no randomness, no asyncio."""

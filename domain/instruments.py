@@ -1,0 +1,121 @@
+"""Instrument: what a symbol means in prices. Pips, points and spreads are data, never a guess from the digits.
+
+All prices of the desk are int64 nanos (1e-9 of the quote unit), so 1.20108 is 1_201_080_000.
+Pip conventions: `docs` of each broker differ for metals, so the table below is the desk's own and explicit.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.errors import UnknownInstrument
+
+NANOS = 1_000_000_000
+
+Market = Literal["fx", "metal", "energy", "index", "future", "crypto"]
+
+
+class Instrument(BaseModel):
+    """One tradable symbol. `*_nanos` are price differences in 1e-9 of the quote currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: str = Field(min_length=1, max_length=32)
+    market: Market
+    base: str
+    quote: str
+    digits: int = Field(ge=0, le=9, description="decimals of a quoted price; one point is 10^-digits")
+    pip_nanos: int = Field(gt=0)
+    spread_nanos: int = Field(ge=0, description="declared typical spread, used when a file has one price a bar or tick")
+    contract_size: int = Field(gt=0, description="units of base in one lot")
+
+    @property
+    def point_nanos(self) -> int:
+        """The smallest quoted price step."""
+        return int(10 ** (9 - self.digits))
+
+
+def _fx(pair: str, spread_pips: str) -> Instrument:
+    base, quote = pair[:3], pair[3:]
+    digits, pip = (3, 10_000_000) if quote in ("JPY", "HUF") else (5, 100_000)
+    return Instrument(
+        symbol=pair, market="fx", base=base, quote=quote, digits=digits, pip_nanos=pip,
+        spread_nanos=round(float(spread_pips) * pip), contract_size=100_000,
+    )  # fmt: skip
+
+
+def _other(
+    symbol: str, market: Market, base: str, quote: str, digits: int, pip: float, spread: float, contract: int
+) -> Instrument:
+    return Instrument(
+        symbol=symbol, market=market, base=base, quote=quote, digits=digits, pip_nanos=round(pip * NANOS),
+        spread_nanos=round(spread * NANOS), contract_size=contract,
+    )  # fmt: skip
+
+
+CURRENCIES = frozenset(
+    "AUD CAD CHF CNH CZK DKK EUR GBP HKD HUF ILS JPY MXN NOK NZD PLN RON SEK SGD THB TRY USD ZAR".split()
+)
+CRYPTO_QUOTES = ("USDT", "USDC", "BUSD", "USD", "EUR", "BTC", "ETH")
+
+TABLE: dict[str, Instrument] = {
+    i.symbol: i
+    for i in (
+        *(_fx(pair, pips) for pair, pips in (
+            ("EURUSD", "0.6"), ("GBPUSD", "0.9"), ("USDJPY", "0.7"), ("USDCHF", "1.0"), ("USDCAD", "1.0"),
+            ("AUDUSD", "0.8"), ("NZDUSD", "1.2"), ("EURGBP", "0.9"), ("EURJPY", "1.1"), ("GBPJPY", "1.8"),
+            ("EURCHF", "1.3"), ("AUDJPY", "1.3"), ("EURHUF", "20"), ("USDHUF", "20"),
+        )),
+        _other("XAUUSD", "metal", "XAU", "USD", 2, 0.1, 0.30, 100),
+        _other("XAGUSD", "metal", "XAG", "USD", 3, 0.01, 0.03, 5_000),
+        _other("WTIUSD", "energy", "WTI", "USD", 2, 0.01, 0.03, 1_000),
+        _other("BCOUSD", "energy", "BCO", "USD", 2, 0.01, 0.03, 1_000),
+        _other("US30", "index", "US30", "USD", 1, 1.0, 2.0, 1),
+        _other("US500", "index", "US500", "USD", 1, 1.0, 0.5, 1),
+        _other("NAS100", "index", "NAS100", "USD", 1, 1.0, 1.5, 1),
+        _other("GER40", "index", "GER40", "EUR", 1, 1.0, 1.5, 1),
+        _other("EUSTX50", "index", "EUSTX50", "EUR", 1, 1.0, 1.5, 1),
+        _other("6E", "future", "EUR", "USD", 5, 0.0001, 0.00005, 125_000),
+        _other("GC", "future", "XAU", "USD", 1, 0.1, 0.1, 100),
+        _other("BTCUSDT", "crypto", "BTC", "USDT", 2, 1.0, 0.01, 1),
+        _other("BTCUSD", "crypto", "BTC", "USD", 1, 1.0, 0.1, 1),
+        _other("ETHUSDT", "crypto", "ETH", "USDT", 2, 0.1, 0.01, 1),
+        _other("XRPETH", "crypto", "XRP", "ETH", 8, 0.0000001, 0.00000002, 1),
+    )
+}  # fmt: skip
+
+_SUFFIXES = (".", "#", "_", "-")
+_DEFAULT_FX_SPREAD_PIPS = "2.0"
+
+
+def canonical_symbol(symbol: str) -> str:
+    """Upper case, no separator, no broker suffix: `EURUSD.m`, `eur/usd`, `EURUSD#`, `EURUSD_i` are all EURUSD."""
+    name = symbol.strip().upper().replace("/", "")
+    if name in TABLE:
+        return name
+    for mark in _SUFFIXES:
+        head, found, tail = name.partition(mark)
+        if found and head and len(tail) <= 5:
+            joined = head + tail
+            return joined if _is_fx(joined) or joined in TABLE else head
+    return name
+
+
+def _is_fx(name: str) -> bool:
+    return len(name) == 6 and name[:3] in CURRENCIES and name[3:] in CURRENCIES and name[:3] != name[3:]
+
+
+def instrument_for(symbol: str) -> Instrument:
+    """The definition of a symbol: the table, or the rule of its market (FX pair of known currencies).
+
+    Raises UnknownInstrument: a pip is never guessed.
+    """
+    name = canonical_symbol(symbol)
+    if name in TABLE:
+        return TABLE[name]
+    if _is_fx(name):
+        return _fx(name, _DEFAULT_FX_SPREAD_PIPS)
+    raise UnknownInstrument(
+        f"symbol {symbol!r}: no instrument named {name!r} is known, and it is not a pair of known currencies. "
+        f"Add a line to domain/instruments.py, or use one of {', '.join(sorted(TABLE))}."
+    )

@@ -1,0 +1,102 @@
+"""The tape: the totally ordered input of a desk. One record is 64 bytes, the same on the wire, in the log and in numba.
+
+| field         | bytes | meaning |
+|---------------|-------|---------|
+| event_time    | i8    | ns since 1970 UTC, the venue's or the file's own clock |
+| receive_time  | i8    | ns since 1970 UTC, tape time: it decides, and never goes back on a tape (files: event time) |
+| bid, ask      | i8 x2 | nanos (1e-9). A quote's two sides; a trade has its price in both, so mid = (bid + ask) // 2 always |
+| bid_size      | i8    | nanos of units on the bid; of a trade its signed size (negative: the seller was the aggressor) |
+| ask_size      | i8    | nanos of units on the ask; 0 of a trade |
+| instrument    | u4    | number given by the tape's own `instrument_declared` records, from 1; 0 on clock records |
+| kind          | u2    | CLOCK, QUOTE or TRADE |
+| flags         | u2    | of a market tick FROM_BAR; of a clock record which marks it carries (MINUTE, PRAGUE_MIDNIGHT, ...) |
+| reference     | i8    | the line of the file it came from (from 1), or the venue's own trade or update number; 0 none |
+
+All fields are little-endian. A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions alike.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+TICK = np.dtype(
+    [
+        ("event_time", "<i8"),
+        ("receive_time", "<i8"),
+        ("bid", "<i8"),
+        ("ask", "<i8"),
+        ("bid_size", "<i8"),
+        ("ask_size", "<i8"),
+        ("instrument", "<u4"),
+        ("kind", "<u2"),
+        ("flags", "<u2"),
+        ("reference", "<i8"),
+    ]
+)
+assert TICK.itemsize == 64  # a stored shape is for ever
+
+Ticks = npt.NDArray[np.void]  # a one-dimensional array of TICK
+
+CLOCK, QUOTE, TRADE = 0, 1, 2
+
+FROM_BAR = 1  # one of the four ticks that a bar of a file became
+
+# Marks of a clock record. Sessions are those of domain facts (e): local hours, Monday to Friday.
+MINUTE = 1 << 0
+PRAGUE_MIDNIGHT = 1 << 1
+WEEK_OPEN = 1 << 2
+WEEK_CLOSE = 1 << 3
+SYDNEY_OPEN, SYDNEY_CLOSE = 1 << 4, 1 << 5
+TOKYO_OPEN, TOKYO_CLOSE = 1 << 6, 1 << 7
+LONDON_OPEN, LONDON_CLOSE = 1 << 8, 1 << 9
+NEW_YORK_OPEN, NEW_YORK_CLOSE = 1 << 10, 1 << 11
+SECOND = 1 << 12  # the live clock, once a second
+
+MAX_BLOCK_RECORDS = 15_000  # 960 kB: under the server's 1 MiB message with its headers
+
+
+class Block(NamedTuple):
+    """A stretch of records as one message holds it. `first` is the ordinal of records[0]."""
+
+    first: int
+    records: Ticks
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.records) - 1
+
+
+def position(tape: str, ordinal: int) -> str:
+    """The public name of a place on a tape: `main:1234`."""
+    return f"{tape}:{ordinal}"
+
+
+def empty_ticks(count: int) -> Ticks:
+    """`count` zeroed records."""
+    return np.zeros(count, TICK)
+
+
+def decode(payload: bytes | memoryview) -> Ticks:
+    """The records of a block's payload, without a copy (read-only, as the log is)."""
+    return np.frombuffer(payload, TICK)
+
+
+def market(records: Ticks) -> npt.NDArray[np.bool_]:
+    """Which records are market ticks, not clock records."""
+    mask: npt.NDArray[np.bool_] = records["kind"] != CLOCK
+    return mask
+
+
+def blocks(first: int, records: Ticks, size: int = MAX_BLOCK_RECORDS) -> Iterator[Block]:
+    """Cut records into blocks of at most `size`; ordinals do not depend on the cut."""
+    for start in range(0, len(records), size):
+        yield Block(first + start, records[start : start + size])
+
+
+def concatenate(parts: list[Any]) -> Ticks:
+    """One array of all parts (none: an empty array)."""
+    if len(parts) == 1:
+        return parts[0]  # type: ignore[no-any-return]
+    return np.concatenate(parts) if parts else empty_ticks(0)

@@ -1,0 +1,1 @@
+"""The agents' gateway (it arrives with the MCP work)."""

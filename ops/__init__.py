@@ -1,0 +1,1 @@
+"""Running the desk: settings, composition, services, checks and benchmarks."""
