@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from domain.instructions import Instructed, Instruction
+from domain.tape import Block
+
 
 class Message(NamedTuple):
     """One stored message. `sequence` is the stream's; `recorded_at_ns` is the server's clock and decides nothing."""
@@ -53,3 +56,54 @@ class Log(Protocol):
 
     async def head(self, stream: str) -> int:
         """The last sequence of a stream, 0 when empty."""
+
+
+class TapeEnd(NamedTuple):
+    """Where a tape's one writer stands: everything it must know to go on, read from the last message alone.
+
+    `ordinal` and `time_ns` are of the last record (0 on an empty tape); `after_tick` says that it is a market tick;
+    `standing` is the ordinal of the newest standing instruction (0: none); `fed` counts the market ticks of `feed` so far.
+    """
+
+    ordinal: int = 0
+    time_ns: int = 0
+    after_tick: bool = False
+    standing: int = 0
+    feed: str = ""
+    fed: int = 0
+    sequence: int = 0
+
+
+class TapeLog(Protocol):
+    """One tape. Messages are blocks of records or single instructions; both are addressed by ordinal."""
+
+    name: str
+
+    async def end(self) -> TapeEnd:
+        """Where the tape ends now."""
+
+    async def append(self, message: Block | Instructed, end: TapeEnd, feed: str = "") -> TapeEnd:
+        """Store the next message behind `end`. Raises Conflict when another writer was first."""
+
+    async def instruction(self, ordinal: int) -> tuple[Instruction, int]:
+        """The instruction at an ordinal, and the ordinal of the standing one before it (0: none)."""
+
+    def read(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+        """Pages of what stands behind an ordinal, up to the end."""
+
+    def follow(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+        """As read, then for ever."""
+
+
+class Recorded(NamedTuple):
+    """One ledger event as it is stored: its number and its bytes."""
+
+    number: int
+    line: bytes
+
+
+class LedgerEnd(NamedTuple):
+    """`number` is the last event's (0: none)."""
+
+    number: int = 0
+    sequence: int = 0

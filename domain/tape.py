@@ -4,15 +4,16 @@
 |---------------|-------|---------|
 | event_time    | i8    | ns since 1970 UTC, the venue's or the file's own clock |
 | receive_time  | i8    | ns since 1970 UTC, tape time: it decides, and never goes back on a tape (files: event time) |
-| bid, ask      | i8 x2 | nanos (1e-9). A quote's two sides; a trade has its price in both, so mid = (bid + ask) // 2 always |
-| bid_size      | i8    | nanos of units on the bid; of a trade its signed size (negative: the seller was the aggressor) |
+| bid, ask      | i8 x2 | nanos (1e-9). A quote's two sides; a trade has its price in both |
+| bid_size      | i8    | nanos of units on the bid; of a trade its signed size (negative: the seller was aggressor) |
 | ask_size      | i8    | nanos of units on the ask; 0 of a trade |
 | instrument    | u4    | number given by the tape's own `instrument_declared` records, from 1; 0 on clock records |
 | kind          | u2    | CLOCK, QUOTE or TRADE |
-| flags         | u2    | of a market tick FROM_BAR; of a clock record which marks it carries (MINUTE, PRAGUE_MIDNIGHT, ...) |
-| reference     | i8    | the line of the file it came from (from 1), or the venue's own trade or update number; 0 none |
+| flags         | u2    | of a market tick FROM_BAR; of a clock record its marks (MINUTE, PRAGUE_MIDNIGHT, ...) |
+| reference     | i8    | the line of the file it came from (from 1), or the venue's own update number; 0 none |
 
-All fields are little-endian. A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions alike.
+All fields are little-endian; the mid is (bid + ask) // 2 for quotes and trades alike.
+A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions alike.
 """
 
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ LONDON_OPEN, LONDON_CLOSE = 1 << 8, 1 << 9
 NEW_YORK_OPEN, NEW_YORK_CLOSE = 1 << 10, 1 << 11
 SECOND = 1 << 12  # the live clock, once a second
 
-MAX_BLOCK_RECORDS = 15_000  # 960 kB: under the server's 1 MiB message with its headers
+MAX_BLOCK_RECORDS = 15_360  # 960 KiB: with its headers under the server's message limit of 1 MiB
 
 
 class Block(NamedTuple):

@@ -1,0 +1,64 @@
+"""The ledger over a log: commits of numbered events, one line of JSON an event, at most 512 KiB a commit."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from adapters import subjects
+from adapters.numbered import first_number, last_number, sequence_before
+from adapters.subjects import COUNT, FIRST, TOPIC
+from domain.errors import TapeBroken
+from domain.ports import Append, LedgerEnd, Log, Message, Recorded
+
+COMMIT = "commit"
+MAX_COMMIT_BYTES = 512 * 1024
+
+
+class JetStreamLedger:
+    """The ledger of one desk on any Log."""
+
+    def __init__(self, log: Log, desk: str) -> None:
+        self.desk = desk
+        self.subject = subjects.ledger(desk)
+        self._log = log
+
+    async def end(self) -> LedgerEnd:
+        """The last number, from the last commit."""
+        message = await self._log.last(self.subject)
+        return LedgerEnd(last_number(message), message.sequence) if message else LedgerEnd()
+
+    async def append(self, events: Sequence[Recorded], end: LedgerEnd) -> LedgerEnd:
+        """Commit events behind `end`, split between events when large. Raises Conflict when another was first."""
+        for commit in _commits(events):
+            headers = {TOPIC: COMMIT, FIRST: str(commit[0].number), COUNT: str(len(commit))}
+            data = b"\n".join(event.line for event in commit)
+            sequence = await self._log.append(Append(self.subject, data, headers, expected=end.sequence))
+            end = LedgerEnd(commit[-1].number, sequence)
+        return end
+
+    async def read(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+        """Pages of recorded events with number > after, as bytes."""
+        start = await sequence_before(self._log, self.subject, after + 1)
+        async for page in self._log.read(self.subject, start):
+            yield [event for message in page for event in _recorded(message) if event.number > after]
+
+
+def _commits(events: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    commit: list[Recorded] = []
+    size = 0
+    for event in events:
+        if commit and size + len(event.line) > MAX_COMMIT_BYTES:
+            yield commit
+            commit, size = [], 0
+        commit.append(event)
+        size += len(event.line) + 1
+    if commit:
+        yield commit
+
+
+def _recorded(message: Message) -> list[Recorded]:
+    lines = message.data.split(b"\n")
+    if len(lines) != int(message.headers[COUNT]):
+        raise TapeBroken(
+            f"{message.subject}: the commit at number {first_number(message)} says {message.headers[COUNT]} events, "
+            f"has {len(lines)}"
+        )
+    return [Recorded(number, line) for number, line in enumerate(lines, first_number(message))]

@@ -1,0 +1,132 @@
+"""The tape over a log: blocks of 64-byte records as they are, instructions as JSON; every header is one line below.
+
+| header      | on           | value |
+|-------------|--------------|-------|
+| Topic       | all          | `ticks`, `ticks+bars` (some were made from bars), or the instruction's kind |
+| First Count | all          | ordinal of the first record, number of records (1 of an instruction) |
+| Standing    | all          | ordinal of the newest instruction before this one that still stands (0: none): a chain |
+| Feed        | if from one  | `<feed>:<market ticks of this feed so far>`: where an interrupted import goes on |
+"""
+
+from collections.abc import AsyncIterator
+
+from pydantic import ValidationError
+
+from adapters import subjects
+from adapters.numbered import first_number, last_number, sequence_before
+from adapters.subjects import COUNT, FIRST, TOPIC
+from domain.errors import TapeBroken
+from domain.instructions import INSTRUCTION, Instructed, Instruction
+from domain.ports import Append, Log, Message, TapeEnd
+from domain.tape import CLOCK, FROM_BAR, Block, decode, market
+
+STANDING, FEED = "Standing", "Feed"
+TICKS, TICKS_FROM_BARS = "ticks", "ticks+bars"
+
+
+class JetStreamTape:
+    """One tape of that name on any Log."""
+
+    def __init__(self, log: Log, name: str) -> None:
+        self.name = name
+        self.subject = subjects.tape(name)
+        self._log = log
+
+    async def end(self) -> TapeEnd:
+        message = await self._log.last(self.subject)
+        return _end(message, self.name) if message else TapeEnd()
+
+    async def append(self, message: Block | Instructed, end: TapeEnd, feed: str = "") -> TapeEnd:
+        fed = end.fed if feed == end.feed else 0
+        if isinstance(message, Block):
+            records = message.records
+            from_bars = bool((records["flags"][market(records)] & FROM_BAR).any())
+            fed += int(market(records).sum()) if feed else 0
+            headers = {
+                TOPIC: TICKS_FROM_BARS if from_bars else TICKS,
+                FIRST: str(message.first),
+                COUNT: str(len(records)),
+                STANDING: str(end.standing),
+            }
+            data = records.tobytes()
+            after = TapeEnd(
+                ordinal=message.last,
+                time_ns=int(records["receive_time"][-1]),
+                after_tick=bool(records["kind"][-1] != CLOCK),
+                standing=end.standing,
+            )
+        else:
+            headers = {
+                TOPIC: message.instruction.kind,
+                FIRST: str(message.ordinal),
+                COUNT: "1",
+                STANDING: str(end.standing),
+            }
+            data = message.instruction.model_dump_json().encode()
+            after = TapeEnd(
+                ordinal=message.ordinal,
+                time_ns=message.instruction.occurred_at_ns,
+                after_tick=True,
+                standing=message.ordinal,
+            )
+        if feed:
+            headers[FEED] = f"{feed}:{fed}"
+        sequence = await self._log.append(Append(self.subject, data, headers, expected=end.sequence))
+        return after._replace(sequence=sequence, feed=feed, fed=fed)
+
+    async def instruction(self, ordinal: int) -> tuple[Instruction, int]:
+        after = await sequence_before(self._log, self.subject, ordinal)
+        message = await self._log.get(self.subject, after + 1)
+        if message is None or first_number(message) != ordinal or message.headers[TOPIC].startswith(TICKS):
+            raise TapeBroken(f"tape {self.name}: no instruction stands at ordinal {ordinal}")
+        return _instruction(message, self.name), int(message.headers[STANDING])
+
+    def read(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+        return self._messages(after, for_ever=False)
+
+    def follow(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+        return self._messages(after, for_ever=True)
+
+    async def _messages(self, after: int, *, for_ever: bool) -> AsyncIterator[list[Block | Instructed]]:
+        start = await sequence_before(self._log, self.subject, after + 1)
+        pages = self._log.follow(self.subject, start) if for_ever else self._log.read(self.subject, start)
+        async for page in pages:
+            decoded = [_decoded(message, self.name, after) for message in page]
+            yield [message for message in decoded if message is not None]
+
+
+def _decoded(message: Message, tape: str, after: int) -> Block | Instructed | None:
+    """The message less what stands at or before ordinal `after`."""
+    if last_number(message) <= after:
+        return None
+    first = first_number(message)
+    if not message.headers[TOPIC].startswith(TICKS):
+        return Instructed(first, _instruction(message, tape))
+    records = decode(message.data)
+    if len(records) != int(message.headers[COUNT]):
+        raise TapeBroken(
+            f"tape {tape}: the block at ordinal {first} says {message.headers[COUNT]} records, has {len(records)}"
+        )
+    skip = max(0, after + 1 - first)
+    return Block(first + skip, records[skip:])
+
+
+def _instruction(message: Message, tape: str) -> Instruction:
+    try:
+        return INSTRUCTION.validate_json(message.data)
+    except ValidationError as error:
+        raise TapeBroken(
+            f"tape {tape}: the instruction at ordinal {first_number(message)} is not readable: {error}"
+        ) from None
+
+
+def _end(message: Message, tape: str) -> TapeEnd:
+    feed, _, fed = message.headers.get(FEED, "").partition(":")
+    if message.headers[TOPIC].startswith(TICKS):
+        last = decode(message.data)[-1]
+        time_ns, after_tick = int(last["receive_time"]), bool(last["kind"] != CLOCK)
+        standing = int(message.headers[STANDING])
+    else:
+        time_ns, after_tick = _instruction(message, tape).occurred_at_ns, True
+        standing = first_number(message)
+    return TapeEnd(last_number(message), time_ns, after_tick, standing, feed, int(fed or 0), message.sequence)

@@ -1,0 +1,132 @@
+"""A set of files onto a tape: once, in order, and on from where an interruption left it.
+
+A feed's identity is the content of its files and the options that shape its ticks. The same feed again adds nothing;
+an interrupted one continues behind the last tick of it that is durable; one that reaches before the tape's end is
+refused with the overlap named.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from domain.errors import InvalidInput, Overlap
+from domain.instructions import FeedCompleted, FeedFile, FeedOpened
+from domain.instruments import instrument_for
+from domain.tape import MAX_BLOCK_RECORDS, Ticks
+from gateways.feeds.files import FileSet
+from gateways.sequencer import Sequencer
+
+BLOCKS_AHEAD = 2  # of whoever reads the tape: the backlog waits before the tape, where a halt overtakes it
+
+
+class Fed(NamedTuple):
+    """What a feed added: market ticks, and the tape's last ordinal before and after."""
+
+    ticks: int
+    before: int
+    after: int
+
+
+async def feed_files(
+    sequencer: Sequencer,
+    files: FileSet,
+    *,
+    ahead_of: Callable[[int], Awaitable[None]] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Fed:
+    """Put `files` on the sequencer's tape. `ahead_of(ordinal)` waits until the reader of the tape has come that far;
+    `progress(ticks)` is told what became durable. Raises Overlap, InvalidInput."""
+    feed, before = files.identity[:16], sequencer.end.ordinal
+    if feed in sequencer.standing.completed:
+        return Fed(0, before, before)
+    admit(sequencer, files)
+    fed = sequencer.end.fed if sequencer.end.feed == feed else 0
+    if not (fed or _just_opened(sequencer, feed)):
+        await _open(sequencer, files, feed)
+    ticks = _numbered(files, sequencer.standing.instruments)[fed:]
+    waiting: deque[asyncio.Future[int]] = deque()
+    for start in range(0, len(ticks), MAX_BLOCK_RECORDS):
+        waiting.append(sequencer.offer(ticks[start : start + MAX_BLOCK_RECORDS], feed))
+        if len(waiting) >= BLOCKS_AHEAD:
+            ordinal = await waiting.popleft()
+            if ahead_of:
+                await ahead_of(ordinal)
+        if progress:
+            progress(sequencer.end.fed)
+    for done in waiting:
+        await done
+    await sequencer.declare(FeedCompleted, feed=feed)
+    sequencer.standing.completed.add(feed)
+    if progress:
+        progress(len(files.ticks))
+    return Fed(len(ticks), before, sequencer.end.ordinal)
+
+
+def admit(sequencer: Sequencer, files: FileSet) -> None:
+    """Refuse files that this tape cannot take, before anything is written. Raises Overlap, InvalidInput."""
+    feed = files.identity[:16]
+    if not len(files.ticks):
+        raise InvalidInput(f"{_names(files)}: no row was accepted; the rejects file has each line's reason")
+    if feed in sequencer.standing.completed or sequencer.end.feed == feed or _just_opened(sequencer, feed):
+        return
+    end, times = sequencer.end, files.ticks["receive_time"]
+    first, last = int(times[0]), int(times[-1])
+    if not end.ordinal or first >= end.time_ns:
+        return
+    known = [
+        ", ".join(file.name for file in feed.files)
+        for feed in sequencer.standing.feeds.values()
+        if feed.first_time_ns <= last and first <= feed.last_time_ns
+    ]
+    raise Overlap(
+        f"{_names(files)} begins at {_iso(first)}, but tape {sequencer.tape.name} already reaches {_iso(end.time_ns)}: "
+        f"{_iso(first)} to {_iso(min(end.time_ns, last))} overlaps "
+        f"{' and '.join(known) or 'time that has passed on this tape'}. A tape never goes back: "
+        "use another one (--desk NEW), or give a file that begins later."
+    )
+
+
+def _just_opened(sequencer: Sequencer, feed: str) -> bool:
+    """The feed was opened last and never fed: nothing of it is durable yet."""
+    return next(reversed(sequencer.standing.feeds), None) == feed
+
+
+async def _open(sequencer: Sequencer, files: FileSet, feed: str) -> None:
+    times = files.ticks["receive_time"]
+    await sequencer.prepare([instrument_for(symbol) for symbol in files.symbols], int(times[0]))
+    await sequencer.declare(
+        FeedOpened,
+        feed=feed,
+        files=tuple(
+            FeedFile(
+                name=file.name, sha256=file.sha256, format=file.format, symbol=file.symbol, venue=file.venue,
+                rows=file.rows, rejected=file.rejected,
+            )
+            for file in files.files
+        ),
+        ticks=len(files.ticks),
+        first_time_ns=int(times[0]),
+        last_time_ns=int(times[-1]),
+    )  # fmt: skip
+
+
+def _numbered(files: FileSet, numbers: dict[str, int]) -> Ticks:
+    """The ticks with the tape's own instrument numbers in place of 1 + index into `files.symbols`."""
+    own = np.array([0, *(numbers[symbol] for symbol in files.symbols)], np.uint32)
+    if (own == np.arange(len(own))).all():
+        return files.ticks
+    ticks = files.ticks.copy()
+    ticks["instrument"] = own[ticks["instrument"]]
+    return ticks
+
+
+def _names(files: FileSet) -> str:
+    return ", ".join(file.name for file in files.files)
+
+
+def _iso(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,264 @@
+"""The sequencer: the tape's one writer. It merges feeds and instructions, gives ordinals and group-commits.
+
+While one block is being made durable the next one fills: a lone tick leaves at once, a backlog in blocks of 960 KiB.
+Instructions go ahead of waiting ticks. A second writer loses by the expected sequence (Conflict) and stops.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+from domain.errors import Unavailable
+from domain.instructions import (
+    EngineActivated,
+    FeedCompleted,
+    FeedOpened,
+    Instructed,
+    Instruction,
+    InstrumentDeclared,
+    StrategyActivated,
+    StrategyDeactivated,
+    TapeOpened,
+)
+from domain.instruments import Instrument
+from domain.ports import TapeEnd, TapeLog
+from domain.tape import MAX_BLOCK_RECORDS, Block, Ticks, concatenate, market
+from gateways.clock import SECOND_NS, LiveClock, second_mark, tzdata_version, with_clock
+
+RECORD_FORMAT = "tick64.1"
+ACTOR, AUTHORITY = "sequencer", "operator"
+
+Draft = Callable[[int, int], Instruction]  # (ordinal, tape time) -> the instruction that stands there
+
+
+class Standing(NamedTuple):
+    """What the tape's instructions have declared so far and still holds."""
+
+    opened: bool
+    engine: int
+    instruments: dict[str, int]  # symbol -> number
+    strategies: dict[str, StrategyActivated]
+    feeds: dict[str, FeedOpened]
+    completed: set[str]
+
+
+@dataclass
+class _Offer:
+    """Ticks that wait for the writer; `done` gets the ordinal that the tape reached with the last of them."""
+
+    ticks: Ticks
+    feed: str
+    done: "asyncio.Future[int]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Sequencer:
+    """Writes one tape. Use `async with Sequencer.open(tape)`; with a `live` clock it stamps and ticks by itself."""
+
+    def __init__(self, tape: TapeLog, end: TapeEnd, standing: Standing, live: LiveClock | None) -> None:
+        self.tape, self.standing, self.live = tape, standing, live
+        self._end = end
+        self._instructions: deque[tuple[Draft, asyncio.Future[int]]] = deque()
+        self._offers: deque[_Offer] = deque()
+        self._wake = asyncio.Event()
+        self._failed: BaseException | None = None
+        self.blocks = 0  # messages of records written
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, tape: TapeLog, *, live: bool = False) -> "AsyncIterator[Sequencer]":
+        """Take over the tape where it ends and write until the block is left; what was offered is written first."""
+        end = await tape.end()
+        sequencer = cls(tape, end, await read_standing(tape, end), LiveClock(end) if live else None)
+        tasks = [asyncio.create_task(sequencer._write(), name=f"sequencer {tape.name}")]
+        if live:
+            tasks.append(asyncio.create_task(sequencer._tick(), name=f"clock {tape.name}"))
+        try:
+            yield sequencer
+            await sequencer._drained()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def end(self) -> TapeEnd:
+        """Where the tape ends: everything up to here is durable."""
+        return self._end
+
+    # -- what callers offer --------------------------------------------------------------------------------------
+
+    def offer(self, ticks: Ticks, feed: str = "") -> "asyncio.Future[int]":
+        """Put market ticks in line (ascending receive_time; a live sequencer stamps it). The future is done when they
+        are durable, with the ordinal that the tape had then."""
+        self._check()
+        if self.live:
+            ticks["receive_time"] = self.live.now_ns()
+        offer = _Offer(ticks, feed)
+        self._offers.append(offer)
+        self._wake.set()
+        return offer.done
+
+    def instruct(self, draft: Draft) -> "asyncio.Future[int]":
+        """Put an instruction on the tape ahead of all waiting ticks. The future gets its ordinal when it is durable."""
+        self._check()
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._instructions.append((draft, done))
+        self._wake.set()
+        return done
+
+    async def declare(self, kind: type[Any], **content: Any) -> int:
+        """Write one of the sequencer's own instructions; its id is its kind and place."""
+
+        def draft(ordinal: int, time_ns: int) -> Instruction:
+            name = kind.model_fields["kind"].default
+            made: Instruction = kind(
+                id=f"{name}@{ordinal}", actor=ACTOR, authority=AUTHORITY, **{"occurred_at_ns": time_ns} | content
+            )
+            return made
+
+        return await self.instruct(draft)
+
+    # -- what must stand before the first tick -------------------------------------------------------------------
+
+    async def prepare(self, instruments: list[Instrument], start_ns: int) -> None:
+        """Open the tape and declare what it does not know yet. `start_ns` is the tape's time if it is empty."""
+        if not self.standing.opened:
+            await self.declare(
+                TapeOpened, occurred_at_ns=start_ns, record_format=RECORD_FORMAT, tzdata_version=tzdata_version()
+            )
+            self.standing = self.standing._replace(opened=True)
+        for instrument in instruments:
+            if instrument.symbol not in self.standing.instruments:
+                number = len(self.standing.instruments) + 1
+                await self.declare(InstrumentDeclared, number=number, instrument=instrument)
+                self.standing.instruments[instrument.symbol] = number
+
+    async def activate_engine(self, engine: int) -> None:
+        """From the tape's end on this engine version decides (nothing is written when it does already)."""
+        if self.standing.engine != engine:
+            await self.declare(EngineActivated, engine=engine)
+            self.standing = self.standing._replace(engine=engine)
+
+    async def activate_strategies(self, wanted: list[StrategyActivated]) -> None:
+        """Exactly these run from the tape's end on; what differs from the standing ones is written."""
+        active = self.standing.strategies
+        for name in [name for name in active if name not in {w.strategy for w in wanted}]:
+            await self.declare(StrategyDeactivated, strategy=name)
+            del active[name]
+        for activation in wanted:
+            content = {"strategy", "version", "parameters", "symbols"}
+            now = active.get(activation.strategy)
+            if now is None or now.model_dump(include=content) != activation.model_dump(include=content):
+                await self.declare(StrategyActivated, **activation.model_dump(include=content))
+                active[activation.strategy] = activation
+
+    # -- the writer ----------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._instructions or self._offers:
+                    await (self._write_instruction() if self._instructions else self._write_block())
+                if self.live:
+                    await self._write_second(self.live)
+        except asyncio.CancelledError:
+            self._fail(Unavailable(f"the sequencer of tape {self.tape.name} was stopped before this was written"))
+            raise
+        except Exception as error:
+            self._fail(error)
+
+    async def _write_instruction(self) -> None:
+        draft, done = self._instructions[0]
+        time_ns = self.live.now_ns() if self.live else self._end.time_ns
+        instruction = draft(self._end.ordinal + 1, time_ns)
+        feed = "" if isinstance(instruction, FeedCompleted) else self._end.feed
+        self._end = await self.tape.append(Instructed(self._end.ordinal + 1, instruction), self._end, feed)
+        self._instructions.popleft()
+        _resolve(done, self._end.ordinal)
+
+    async def _write_block(self) -> None:
+        waiting, count = [self._offers[0]], len(self._offers[0].ticks)
+        for offer in islice(self._offers, 1, None):
+            if offer.feed != waiting[0].feed or count >= MAX_BLOCK_RECORDS:
+                break
+            waiting.append(offer)
+            count += len(offer.ticks)
+        ticks = concatenate([offer.ticks for offer in waiting])[:MAX_BLOCK_RECORDS]
+        records = with_clock(ticks, self._end)[:MAX_BLOCK_RECORDS]
+        if len(records):
+            self._end = await self.tape.append(Block(self._end.ordinal + 1, records), self._end, waiting[0].feed)
+            self.blocks += 1
+        taken = int(market(records).sum())
+        while self._offers and taken >= len(self._offers[0].ticks):
+            offer = self._offers.popleft()
+            taken -= len(offer.ticks)
+            _resolve(offer.done, self._end.ordinal)
+        if taken:
+            self._offers[0].ticks = self._offers[0].ticks[taken:]
+
+    async def _write_second(self, live: LiveClock) -> None:
+        marks = second_mark(live.now_ns(), self._end)
+        if len(marks):
+            self._end = await self.tape.append(Block(self._end.ordinal + 1, marks), self._end, self._end.feed)
+
+    async def _tick(self) -> None:
+        assert self.live is not None
+        while True:
+            now = self.live.now_ns()
+            await asyncio.sleep((SECOND_NS - now % SECOND_NS) / SECOND_NS)
+            self._wake.set()
+
+    async def _drained(self) -> None:
+        waiting = [offer.done for offer in self._offers] + [done for _, done in self._instructions]
+        if waiting:
+            await asyncio.wait(waiting)
+        self._check()
+
+    def _check(self) -> None:
+        if self._failed:
+            raise self._failed
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed = error
+        for done in [offer.done for offer in self._offers] + [done for _, done in self._instructions]:
+            if not done.done():
+                done.set_exception(error)
+                done.exception()  # a caller that does not wait for it gets the error at its next call
+
+
+def _resolve(done: "asyncio.Future[int]", ordinal: int) -> None:
+    if not done.done():  # a caller may have given up waiting
+        done.set_result(ordinal)
+
+
+async def read_standing(tape: TapeLog, end: TapeEnd) -> Standing:
+    """Walk the chain of standing instructions back from the end of the tape."""
+    chain: list[Instruction] = []
+    ordinal = end.standing
+    while ordinal:
+        instruction, ordinal = await tape.instruction(ordinal)
+        chain.append(instruction)
+    standing = Standing(bool(chain), 0, {}, {}, {}, set())
+    for instruction in reversed(chain):
+        match instruction:
+            case InstrumentDeclared():
+                standing.instruments[instruction.instrument.symbol] = instruction.number
+            case EngineActivated():
+                standing = standing._replace(engine=instruction.engine)
+            case StrategyActivated():
+                standing.strategies[instruction.strategy] = instruction
+            case StrategyDeactivated():
+                standing.strategies.pop(instruction.strategy, None)
+            case FeedOpened():
+                standing.feeds[instruction.feed] = instruction
+            case FeedCompleted():
+                standing.completed.add(instruction.feed)
+            case TapeOpened():
+                pass
+    return standing
