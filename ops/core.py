@@ -5,7 +5,8 @@ compared with what stands there, not appended: every restart is a verification. 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 
 from adapters.ledger import JetStreamLedger
 from adapters.snapshots import SnapshotStore
@@ -43,13 +44,13 @@ class Core:
         recorded = _each(self.ledger.read(after=self.engine.number))
         if until is not None and self.folded >= until:
             return
-        pages = self.tape.follow(after=self.engine.ordinal)
-        async for page in pages:
-            events = [event for message in page for event in self.engine.fold(message)]
-            await self._commit(events, recorded)
-            await self._advance()
-            if until is not None and self.folded >= until:
-                break
+        async with aclosing(self.tape.follow(after=self.engine.ordinal)) as pages:
+            async for page in pages:
+                events = [event for message in page for event in self.engine.fold(message)]
+                await self._commit(events, recorded)
+                await self._advance()
+                if until is not None and self.folded >= until:
+                    break
         await self.save()
 
     async def reached(self, ordinal: int) -> None:
@@ -96,7 +97,7 @@ class Core:
             await self.save()
 
 
-async def _each(pages: AsyncIterator[list[Recorded]]) -> AsyncIterator[Recorded]:
+async def _each(pages: AsyncGenerator[list[Recorded], None]) -> AsyncIterator[Recorded]:
     async for page in pages:
         for event in page:
             yield event

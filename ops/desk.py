@@ -119,7 +119,7 @@ class Desk:
         return asdict(found)
 
     async def bench(self, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None:
-        from ops.bench import run_benchmarks
+        from ops.bench.run import run_benchmarks
 
         await run_benchmarks(names, report)
 

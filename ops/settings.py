@@ -1,0 +1,130 @@
+"""Every setting of the desk: a `CDB_` variable of the environment or an option of `cdb`, each with what it means.
+
+The option wins over the variable, the variable over the default. A wrong or unknown one is refused in one line.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import platformdirs
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import InvalidInput
+
+PREFIX = "CDB_"
+SECRET = re.compile(r"(?<=://)\S*(?=@)|(?<=password=)[^&\s]*")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, validate_default=True)
+
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        default=platformdirs.user_data_path("claire-de-binare", appauthor=False),
+        description="Folder of everything the embedded servers keep; created for its owner only.",
+    )
+    desk: str = Field(
+        default="main",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="Name of the desk: up to 32 lower-case letters, digits, '-' and '_'.",
+    )
+    nats_url: str | None = Field(
+        default=None,
+        pattern=r"^(nats|tls)://[^\s/]+$",
+        description="nats://host:port (or tls://) of a running NATS server; without it `cdb` starts one of its own.",
+    )
+    nats_monitor_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+$",
+        description="http://host:port of that server's monitoring: start-up reads there whether it fsyncs every write.",
+    )
+    postgres_dsn: str | None = Field(
+        default=None,
+        pattern=r"^postgres(ql)?://\S+$",
+        description="postgresql://user:password@host:port/database; without it `cdb` starts one when it needs it.",
+    )
+    allow_memory_only: bool = Field(
+        default=False,
+        description="Accept a NATS server that acknowledges before data is on disk (true, false): for tests only.",
+    )
+    retry_budget_seconds: float = Field(
+        default=15.0,
+        ge=10,
+        le=3600,
+        description="How long a server may be away before `cdb` gives up, 10 to 3600 seconds.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning",
+        description="The least important kind of log line that is shown: debug, info, warning or error.",
+    )
+
+
+class Setting(NamedTuple):
+    """One line of `cdb settings`; passwords in `value` are hidden."""
+
+    name: str
+    variable: str
+    value: str
+    source: Literal["option", "environment", "default"]
+    description: str
+
+
+def load(**options: Any) -> Settings:
+    """The settings of this process. An option that is None was not given. Raises InvalidInput naming what is wrong."""
+    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and not _is_known(name)]
+    if unknown:
+        raise InvalidInput("; ".join(_advice(name) for name in sorted(unknown)) + "; `cdb settings` lists them all")
+    given = _given(options)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise InvalidInput("; ".join(_complaints(error, given))) from None
+
+
+def listing(settings: Settings, **options: Any) -> list[Setting]:
+    """Every setting with its value and where it came from; `options` are those that `load` got."""
+    given = _given(options)
+    return [
+        Setting(
+            name=name,
+            variable=variable(name),
+            value=hidden(getattr(settings, name)),
+            source="option" if name in given else "environment" if name in settings.model_fields_set else "default",
+            description=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def hidden(value: object) -> str:
+    """A value as text without the credentials that a URL or DSN may hold."""
+    return "" if value is None else SECRET.sub("***", str(value))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _is_known(name: str) -> bool:
+    return name.upper().removeprefix(PREFIX).lower() in Settings.model_fields
+
+
+def _advice(name: str) -> str:
+    close = difflib.get_close_matches(name.upper(), [variable(field) for field in Settings.model_fields], n=1)
+    return f"{name} is no setting" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _complaints(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0])
+        spelled = f"--{name.replace('_', '-')}" if name in given else variable(name)
+        description = Settings.model_fields[name].description if name in Settings.model_fields else "no such setting"
+        yield f"{spelled}={hidden(problem['input'])} is not allowed: {problem['msg']}. {description}"
