@@ -1,6 +1,6 @@
 """The ledger over a log: commits of numbered events, one line of JSON an event, at most 512 KiB a commit."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from adapters import subjects
 from adapters.numbered import first_number, last_number, sequence_before
@@ -34,7 +34,7 @@ class JetStreamLedger:
             end = LedgerEnd(commit[-1].number, sequence)
         return end
 
-    async def read(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+    async def read(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
         """Pages of recorded events with number > after, as bytes."""
         start = await sequence_before(self._log, self.subject, after + 1)
         async for page in self._log.read(self.subject, start):

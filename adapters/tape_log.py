@@ -8,7 +8,7 @@
 | Feed        | if from one  | `<feed>:<market ticks of this feed so far>`: where an interrupted import goes on |
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pydantic import ValidationError
 
@@ -81,13 +81,13 @@ class JetStreamTape:
             raise TapeBroken(f"tape {self.name}: no instruction stands at ordinal {ordinal}")
         return _instruction(message, self.name), int(message.headers[STANDING])
 
-    def read(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+    def read(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
         return self._messages(after, for_ever=False)
 
-    def follow(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+    def follow(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
         return self._messages(after, for_ever=True)
 
-    async def _messages(self, after: int, *, for_ever: bool) -> AsyncIterator[list[Block | Instructed]]:
+    async def _messages(self, after: int, *, for_ever: bool) -> AsyncGenerator[list[Block | Instructed], None]:
         start = await sequence_before(self._log, self.subject, after + 1)
         pages = self._log.follow(self.subject, start) if for_ever else self._log.read(self.subject, start)
         async for page in pages:

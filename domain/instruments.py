@@ -1,14 +1,17 @@
 """Instrument: what a symbol means in prices. Pips, points and spreads are data, never a guess from the digits.
 
 All prices of the desk are int64 nanos (1e-9 of the quote unit), so 1.20108 is 1_201_080_000.
-Pip conventions: `docs` of each broker differ for metals, so the table below is the desk's own and explicit.
+A point is 10^-digits. A pip is a convention: FX 0.0001, of JPY, HUF and THB quotes 0.01, whatever the digits; brokers
+differ for metals, so the table below is the desk's own and explicit (gold 0.1, ten points of a two-digit price).
 """
 
+from decimal import Decimal
+from string import ascii_uppercase
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import UnknownInstrument
+from domain.errors import InvalidInput, UnknownInstrument
 
 NANOS = 1_000_000_000
 
@@ -34,29 +37,36 @@ class Instrument(BaseModel):
         """The smallest quoted price step."""
         return int(10 ** (9 - self.digits))
 
+    def nanos(self, name: str, pips: Decimal) -> int:
+        """The price difference of so many pips. Raises InvalidInput, naming the parameter, unless it is exact."""
+        value = pips * self.pip_nanos
+        if value != int(value):
+            raise InvalidInput(
+                f"{name} = {pips}: {pips} pips of {self.symbol} are {value} nanos, not a whole number; "
+                f"use a multiple of {Decimal(1) / self.pip_nanos:f}"
+            )
+        return int(value)
+
 
 def _fx(pair: str, spread_pips: str) -> Instrument:
     base, quote = pair[:3], pair[3:]
-    digits, pip = (3, 10_000_000) if quote in ("JPY", "HUF") else (5, 100_000)
-    return Instrument(
-        symbol=pair, market="fx", base=base, quote=quote, digits=digits, pip_nanos=pip,
-        spread_nanos=round(float(spread_pips) * pip), contract_size=100_000,
-    )  # fmt: skip
+    digits, pip = (3, "0.01") if quote in _QUOTED_IN_HUNDREDTHS else (5, "0.0001")
+    return _instrument(pair, "fx", base, quote, digits, pip, str(Decimal(spread_pips) * Decimal(pip)), 100_000)
 
 
-def _other(
-    symbol: str, market: Market, base: str, quote: str, digits: int, pip: float, spread: float, contract: int
+def _instrument(
+    symbol: str, market: Market, base: str, quote: str, digits: int, pip: str, spread: str, contract: int
 ) -> Instrument:
     return Instrument(
-        symbol=symbol, market=market, base=base, quote=quote, digits=digits, pip_nanos=round(pip * NANOS),
-        spread_nanos=round(spread * NANOS), contract_size=contract,
+        symbol=symbol, market=market, base=base, quote=quote, digits=digits, pip_nanos=int(Decimal(pip) * NANOS),
+        spread_nanos=int(Decimal(spread) * NANOS), contract_size=contract,
     )  # fmt: skip
 
 
 CURRENCIES = frozenset(
     "AUD CAD CHF CNH CZK DKK EUR GBP HKD HUF ILS JPY MXN NOK NZD PLN RON SEK SGD THB TRY USD ZAR".split()
 )
-CRYPTO_QUOTES = ("USDT", "USDC", "BUSD", "USD", "EUR", "BTC", "ETH")
+_QUOTED_IN_HUNDREDTHS = frozenset(("JPY", "HUF", "THB"))
 
 TABLE: dict[str, Instrument] = {
     i.symbol: i
@@ -66,39 +76,47 @@ TABLE: dict[str, Instrument] = {
             ("AUDUSD", "0.8"), ("NZDUSD", "1.2"), ("EURGBP", "0.9"), ("EURJPY", "1.1"), ("GBPJPY", "1.8"),
             ("EURCHF", "1.3"), ("AUDJPY", "1.3"), ("EURHUF", "20"), ("USDHUF", "20"),
         )),
-        _other("XAUUSD", "metal", "XAU", "USD", 2, 0.1, 0.30, 100),
-        _other("XAGUSD", "metal", "XAG", "USD", 3, 0.01, 0.03, 5_000),
-        _other("WTIUSD", "energy", "WTI", "USD", 2, 0.01, 0.03, 1_000),
-        _other("BCOUSD", "energy", "BCO", "USD", 2, 0.01, 0.03, 1_000),
-        _other("US30", "index", "US30", "USD", 1, 1.0, 2.0, 1),
-        _other("US500", "index", "US500", "USD", 1, 1.0, 0.5, 1),
-        _other("NAS100", "index", "NAS100", "USD", 1, 1.0, 1.5, 1),
-        _other("GER40", "index", "GER40", "EUR", 1, 1.0, 1.5, 1),
-        _other("EUSTX50", "index", "EUSTX50", "EUR", 1, 1.0, 1.5, 1),
-        _other("6E", "future", "EUR", "USD", 5, 0.0001, 0.00005, 125_000),
-        _other("GC", "future", "XAU", "USD", 1, 0.1, 0.1, 100),
-        _other("BTCUSDT", "crypto", "BTC", "USDT", 2, 1.0, 0.01, 1),
-        _other("BTCUSD", "crypto", "BTC", "USD", 1, 1.0, 0.1, 1),
-        _other("ETHUSDT", "crypto", "ETH", "USDT", 2, 0.1, 0.01, 1),
-        _other("XRPETH", "crypto", "XRP", "ETH", 8, 0.0000001, 0.00000002, 1),
+        # symbol, market, base, quote, digits, pip, spread, units in a lot
+        _instrument("XAUUSD", "metal", "XAU", "USD", 2, "0.1", "0.30", 100),
+        _instrument("XAGUSD", "metal", "XAG", "USD", 3, "0.01", "0.03", 5_000),
+        _instrument("WTIUSD", "energy", "WTI", "USD", 2, "0.01", "0.03", 1_000),
+        _instrument("BCOUSD", "energy", "BCO", "USD", 2, "0.01", "0.03", 1_000),
+        _instrument("US30", "index", "US30", "USD", 1, "1.0", "2.0", 1),
+        _instrument("US500", "index", "US500", "USD", 1, "1.0", "0.5", 1),
+        _instrument("NAS100", "index", "NAS100", "USD", 1, "1.0", "1.5", 1),
+        _instrument("GER40", "index", "GER40", "EUR", 1, "1.0", "1.5", 1),
+        _instrument("EUSTX50", "index", "EUSTX50", "EUR", 1, "1.0", "1.5", 1),
+        _instrument("6E", "future", "EUR", "USD", 5, "0.0001", "0.00005", 125_000),
+        _instrument("GC", "future", "XAU", "USD", 1, "0.1", "0.1", 100),
+        _instrument("BTCUSDT", "crypto", "BTC", "USDT", 2, "1.0", "0.01", 1),
+        _instrument("BTCUSD", "crypto", "BTC", "USD", 1, "1.0", "0.1", 1),
+        _instrument("ETHUSDT", "crypto", "ETH", "USDT", 2, "0.1", "0.01", 1),
+        _instrument("XRPETH", "crypto", "XRP", "ETH", 8, "0.0000001", "0.00000002", 1),
     )
 }  # fmt: skip
 
-_SUFFIXES = (".", "#", "_", "-")
+_MARKS = (".", "#", "_", "-")  # between a symbol and a broker's suffix, or between base and quote
+# Suffixes that name an account type of the same instrument. Others (PERP, a contract month) name another instrument.
+_SUFFIXES = frozenset(["", *ascii_uppercase, *"CASH CENT ECN LIVE MICRO MINI PRO RAW SPOT STD STP".split()])
 _DEFAULT_FX_SPREAD_PIPS = "2.0"
 
 
 def canonical_symbol(symbol: str) -> str:
     """Upper case, no separator, no broker suffix: `EURUSD.m`, `eur/usd`, `EURUSD#`, `EURUSD_i` are all EURUSD."""
-    name = symbol.strip().upper().replace("/", "")
-    if name in TABLE:
+    name = symbol.strip().upper().replace("/", "", 1) if symbol.isascii() else symbol
+    if _is_known(name):
         return name
-    for mark in _SUFFIXES:
-        head, found, tail = name.partition(mark)
-        if found and head and len(tail) <= 5:
-            joined = head + tail
-            return joined if _is_fx(joined) or joined in TABLE else head
+    for mark in _MARKS:
+        head, _, tail = name.partition(mark)
+        if _is_known(head + tail):
+            return head + tail
+        if _is_known(head) and tail in _SUFFIXES:
+            return head
     return name
+
+
+def _is_known(name: str) -> bool:
+    return name in TABLE or _is_fx(name)
 
 
 def _is_fx(name: str) -> bool:
@@ -115,7 +133,8 @@ def instrument_for(symbol: str) -> Instrument:
         return TABLE[name]
     if _is_fx(name):
         return _fx(name, _DEFAULT_FX_SPREAD_PIPS)
+    shown = symbol if len(symbol) <= 40 else f"{symbol[:40]}..."
     raise UnknownInstrument(
-        f"symbol {symbol!r}: no instrument named {name!r} is known, and it is not a pair of known currencies. "
+        f"symbol {shown!r} is not in the table of instruments and not a pair of known currencies. "
         f"Add a line to domain/instruments.py, or use one of {', '.join(sorted(TABLE))}."
     )

@@ -1,6 +1,6 @@
 """What the desk needs from outside. Adapters implement these; every port has an in-memory twin under the same tests."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from domain.instructions import Instructed, Instruction
@@ -41,16 +41,16 @@ class Log(Protocol):
         """Store all or none, return the last sequence. Subjects must lie in one stream that allows atomic batches."""
 
     async def last(self, subject: str) -> Message | None:
-        """The newest message of one subject (no wildcard)."""
+        """The newest message of a subject or wildcard."""
 
     async def get(self, subject: str, sequence: int) -> Message | None:
         """The first message of `subject` at or after a stream sequence."""
 
-    def read(self, subject: str, after: int = 0, until: int | None = None) -> AsyncIterator[list[Message]]:
+    def read(self, subject: str, after: int = 0, until: int | None = None) -> AsyncGenerator[list[Message], None]:
         """Pages of stored messages of one subject or wildcard with after < sequence (<= until), oldest first, up to
         what was stored when the end was reached."""
 
-    def follow(self, subject: str, after: int = 0) -> AsyncIterator[list[Message]]:
+    def follow(self, subject: str, after: int = 0) -> AsyncGenerator[list[Message], None]:
         """As read, then for ever: pages of new messages as they come. Survives a restart of the server without a gap
         or a repeat; the caller keeps the position (the last sequence it took)."""
 
@@ -88,10 +88,10 @@ class TapeLog(Protocol):
     async def instruction(self, ordinal: int) -> tuple[Instruction, int]:
         """The instruction at an ordinal, and the ordinal of the standing one before it (0: none)."""
 
-    def read(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+    def read(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
         """Pages of what stands behind an ordinal, up to the end."""
 
-    def follow(self, after: int = 0) -> AsyncIterator[list[Block | Instructed]]:
+    def follow(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
         """As read, then for ever."""
 
 

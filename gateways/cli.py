@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -130,22 +131,15 @@ def run(
     options = _feed_options(symbols[0] if len(symbols) == 1 else None, venue, format, price, spread, strict)
     parameters = dict(_pair(item) for item in param or [])
     operations = context.obj.operations(desk)
-    feeds = feed or ["demo"]
+    feeds, names = feed or ["demo"], strategy or ["m5_bos_retest"]
     with _progress("ticks") as progress:
-        report = _await(
-            operations.run(feeds, options, strategy or ["m5_bos_retest"], parameters, symbols, progress),
-            as_json=as_json,
-        )
+        report = _await(operations.run(feeds, options, names, parameters, symbols, progress), as_json=as_json)
     if as_json:
         _print_json(report)
     else:
-        _print_report("Session", report)
-        if "demo" in feeds:
-            out.print("[dim]The demo session is synthetic: made by arithmetic, no market ever quoted it.[/dim]")
+        _print_session(report, feeds, names)
     if not exit_when_done:
-        err.print(
-            "The feed has ended. [dim]Without --exit-when-done a live desk would go on; files have no more.[/dim]"
-        )
+        err.print("[dim]The feed has ended and holds no more. Give --exit-when-done to say that this is meant.[/dim]")
 
 
 @app.command()
@@ -172,7 +166,9 @@ def ingest(
         return
     _print_report("Ingested", report)
     if report["rows_rejected"]:
-        err.print(f"[yellow]{report['rows_rejected']} rows rejected[/yellow], each with its reason in {report['rejects']}")
+        err.print(
+            f"[yellow]{report['rows_rejected']} rows rejected[/yellow], each with its reason in {report['rejects']}"
+        )
 
 
 @app.command()
@@ -200,11 +196,9 @@ def signals(
     as_json: JsonOption = False,
 ) -> None:
     """The signals in the desk's ledger."""
-    rows = _await(
-        context.obj.operations(desk).signals(symbol, strategy, _time("--from", start), _time("--to", end)),
-        as_json=as_json,
-    )
-    _print_rows("Signals", rows, as_json=as_json, hide=("version",))
+    operations = context.obj.operations(desk)
+    rows = _await(operations.signals(symbol, strategy, _time("--from", start), _time("--to", end)), as_json=as_json)
+    _print_rows("Signals", rows if as_json else [_readable_signal(row) for row in rows], as_json=as_json)
 
 
 @app.command()
@@ -248,7 +242,15 @@ def bench(
 @app.command()
 def settings(context: typer.Context, as_json: JsonOption = False) -> None:
     """Every setting with its value, where it comes from and what it means."""
-    _print_rows("Settings", context.obj.operations().settings(), as_json=as_json)
+    rows = context.obj.operations().settings()
+    if as_json:
+        _print_rows("Settings", rows, as_json=True)
+        return
+    for row in rows:
+        out.print(
+            f"[bold]{row['variable']}[/bold] = {row['value'] or '[dim]not set[/dim]'} [dim]({row['source']})[/dim]"
+        )
+        out.print(f"    {row['description']}", highlight=False)
 
 
 def run_app(build: Callable[..., Operations]) -> None:
@@ -365,7 +367,26 @@ def _print_json(row: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool, hide: Sequence[str] = ()) -> None:
+def _readable_signal(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A signal in the width of a terminal: prices without trailing zeros, confidence in percent."""
+
+    def price(text: str | None) -> str:
+        return (text or "").rstrip("0").rstrip(".")
+
+    return {
+        "id": row["signal_id"],
+        "bar (UTC)": row["bar_time"].removesuffix(":00Z").replace("T", " "),
+        "symbol": row["symbol"],
+        "side": f"[green]{row['side']}[/green]" if row["side"] == "buy" else f"[red]{row['side']}[/red]",
+        "entry": price(row["entry"]),
+        "stop": price(row["stop"]),
+        "target": price(row["target"]),
+        "conf.": f"{row['confidence'] / 10_000:.0f} %",
+        "tick": row["position"],
+    }
+
+
+def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             _print_json(row)
@@ -373,18 +394,43 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool,
     if not rows:
         out.print(f"{title}: none")
         return
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left", header_style="bold")
-    columns = [column for column in rows[0] if column not in hide]
-    for column in columns:
-        numeric = all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    table = Table(title=f"{title} ({len(rows):,})", title_justify="left", box=box.SIMPLE_HEAD)
+    for column, value in rows[0].items():
+        table.add_column(column.replace("_", " "), justify="right" if isinstance(value, int | float) else "left")
     for row in rows:
-        table.add_row(*[_cell(row[column]) for column in columns])
+        table.add_row(*[_cell(value) for value in row.values()])
     out.print(table)
 
 
+def _print_session(report: Mapping[str, Any], feeds: Sequence[str], strategies: Sequence[str]) -> None:
+    """The summary of a run: what went in, what came out, how fast, and what to do next."""
+    added, seconds = report["ticks_added"], report["seconds"]
+    table = Table(
+        title="Claire de Binare  [dim]paper desk[/dim]", title_justify="left", show_header=False, box=box.SIMPLE
+    )
+    table.add_row("desk", report["desk"])
+    table.add_row("feed", ", ".join(feeds) + ("  [yellow]synthetic[/yellow]" if "demo" in feeds else ""))
+    table.add_row("strategy", ", ".join(strategies))
+    table.add_row("rows", f"{report['rows']:,}, rejected {report['rows_rejected']:,}")
+    table.add_row("tape", f"{added:,} ticks added, {report['ordinal']:,} records in all")
+    table.add_row(
+        "ledger", f"[bold]{report['signals']:,} signals[/bold] in this run, {report['events']:,} events in all"
+    )
+    table.add_row("time", f"{seconds:.2f} s, {added / seconds:,.0f} ticks/s" + ", all fsynced" * bool(added))
+    out.print(table)
+    if not added:
+        out.print("These ticks were on the tape already: nothing was added. Another desk starts afresh: --desk NEW")
+    if report["rejects"]:
+        err.print(
+            f"[yellow]{report['rows_rejected']} rows rejected[/yellow], each with its reason in {report['rejects']}"
+        )
+    if "demo" in feeds:
+        out.print("The demo session is made by arithmetic: no market ever quoted it.")
+    out.print("[dim]Next: cdb signals, or cdb verify to re-execute every decision.[/dim]")
+
+
 def _print_report(title: str, report: Mapping[str, Any]) -> None:
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE)
     for name, value in report.items():
         table.add_row(name.replace("_", " "), _cell(value))
     out.print(table)

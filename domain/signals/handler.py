@@ -9,15 +9,17 @@ a state whose `instrument` is 0 is not subscribed, and ticks beyond the array ar
 domain.tape.TICK of any instruments; clock records are skipped, they never close a bar. `out` is an array of SIGNAL at
 least as long as `ticks`: at most one signal a tick. The kernel fills out[0:n], in order of `tick`, and returns n.
 The state's bytes are the whole state: saved, restored and continued at any cut gives the same output.
-Parameters are turned into nanos and counts by `initial` and live in the state, so a step needs nothing else.
+Parameters are turned into nanos and counts by `initial` and live in the state, so a step needs nothing else; a
+parameter that is no whole number of nanos of this instrument is refused there (InvalidInput).
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from domain.errors import UnknownStrategy
 from domain.instruments import Instrument
@@ -41,6 +43,15 @@ SIGNAL = np.dtype(
 
 Signals = npt.NDArray[np.void]
 States = npt.NDArray[np.void]
+
+
+def plain(value: Decimal) -> Decimal:
+    """0.80 and 0.8 are one value and give one parameters' hash."""
+    return Decimal(f"{value.normalize():f}")
+
+
+# A decimal parameter: written as a number or a string, at most nine decimals, never a binary float.
+Exact = Annotated[Decimal, Field(max_digits=18, decimal_places=9), AfterValidator(plain)]
 
 
 class Parameters(BaseModel):

@@ -39,7 +39,7 @@ async def append() -> AsyncIterator[Figure]:
     for percent in (99, 50):
         value, raw = percentile_ms(stored, percent), percentile_ms(bare, percent)
         yield Figure("append_p99" if percent == 99 else "append", value, "ms",
-                     f"a bare fsynced publish without headers, p{percent} ({raw} ms)", round(value / raw, 3), how)  # fmt: skip
+                     f"a bare fsynced publish, p{percent} ({raw} ms)", round(value / raw, 3), how)  # fmt: skip
 
 
 async def _packed(at: Stage, store: EventStore) -> Figure:
