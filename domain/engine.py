@@ -31,6 +31,7 @@ from domain.signals.handler import BUY, SIGNAL, Handler, Parameters, Signals, St
 from domain.tape import Block, Ticks
 
 ENGINE = 1
+MAX_REASON = 1_000  # characters: a reason may quote what was asked, and an answer must fit into a commit
 
 Answer = TypeVar("Answer", InstructionApplied, InstructionRefused)
 
@@ -135,7 +136,7 @@ class Engine:
         try:
             self._apply(instruction)
         except InvalidInput as error:
-            return [self._answer(InstructionRefused, instruction, reason=str(error))]
+            return [self._answer(InstructionRefused, instruction, reason=str(error)[:MAX_REASON])]
         return [self._answer(InstructionApplied, instruction)]
 
     def _apply(
@@ -247,7 +248,7 @@ class Engine:
                 offset += records.nbytes
                 active = ActiveStrategy(handler, parameters, fingerprint, saved.symbols, records)
                 engine.strategies[handler.name] = active
-        except (ValidationError, ValueError, InvalidInput):
+        except (ValidationError, ValueError, OverflowError, InvalidInput):
             return None
         return engine if offset == len(states) else None
 

@@ -57,6 +57,9 @@ class Log(Protocol):
     async def head(self, stream: str) -> int:
         """The last sequence of a stream, 0 when empty."""
 
+    async def subjects(self, pattern: str) -> list[str]:
+        """The subjects under a wildcard that hold messages, sorted."""
+
 
 class TapeEnd(NamedTuple):
     """Where a tape's one writer stands: everything it must know to go on, read from the last message alone.

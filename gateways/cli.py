@@ -19,6 +19,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -286,7 +287,7 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _complain(error: DeskError) -> None:
-    err.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
 class _progress:  # noqa: N801  used as a function
@@ -375,13 +376,13 @@ def _readable_signal(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
     return {
         "id": row["signal_id"],
-        "bar (UTC)": row["bar_time"].removesuffix(":00Z").replace("T", " "),
+        "bar UTC": row["bar_time"].removesuffix(":00Z").replace("T", " "),
         "symbol": row["symbol"],
         "side": f"[green]{row['side']}[/green]" if row["side"] == "buy" else f"[red]{row['side']}[/red]",
         "entry": price(row["entry"]),
         "stop": price(row["stop"]),
         "target": price(row["target"]),
-        "conf.": f"{row['confidence'] / 10_000:.0f} %",
+        "conf": f"{row['confidence'] / 10_000:.0f} %",
         "tick": row["position"],
     }
 
@@ -394,9 +395,14 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool)
     if not rows:
         out.print(f"{title}: none")
         return
-    table = Table(title=f"{title} ({len(rows):,})", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{title} ({len(rows):,})", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for column, value in rows[0].items():
-        table.add_column(column.replace("_", " "), justify="right" if isinstance(value, int | float) else "left")
+        table.add_column(
+            column.replace("_", " "),
+            justify="right" if isinstance(value, int | float) else "left",
+            overflow="fold",
+            no_wrap=len(str(value)) < 24,
+        )
     for row in rows:
         table.add_row(*[_cell(value) for value in row.values()])
     out.print(table)

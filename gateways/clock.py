@@ -89,8 +89,8 @@ def with_clock(ticks: Ticks, end: TapeEnd) -> Ticks:
     before[1:] = times[:-1]
     minute_ends = (before // MINUTE_NS + 1) * MINUTE_NS
     due = minute_ends <= times
-    if started and not end.after_tick:
-        due[0] = False  # a clock record stands there already, at or behind that minute's end
+    if started and not end.after_tick and end.time_ns % MINUTE_NS == 0:
+        due[0] = False  # the clock record there is that minute's end, or a mark behind it (a live second is not)
     sessions, session_flags = session_marks(int(before[0]), int(times[-1]))
     mark_times = np.concatenate([minute_ends[due], sessions])
     if not len(mark_times):

@@ -62,13 +62,19 @@ async def replay_ticks() -> AsyncIterator[Figure]:
         decided = per_second(REPLAY_TICKS, await _replay_engine(bulk))
         live = per_second(live_count, await _replay(JetStreamTape(at.log, "live"), "ema_cross"))
     through = "ema_cross 100/400; server restarted before, page cache warm"
-    yield Figure("replay_live_blocks", live, "ticks/s", "replay_ticks", round(live / handled, 4),
-                 f"{live_count:,} ticks in messages of {live_size}, as a live desk records, through {through}")  # fmt: skip
-    yield Figure("replay_engine", decided, "ticks/s", "replay_ticks", round(decided / handled, 3),
-                 "the same tape through the engine: every signal made an event")  # fmt: skip
-    yield Figure("replay_ticks", handled, "ticks/s", f"reading that tape without a handler ({read:,.0f} ticks/s)",
-                 round(handled / read, 3),
-                 f"workload A continued to {REPLAY_TICKS:,} ticks in 960 KiB blocks by direct get, {through}")  # fmt: skip
+    yield Figure(
+        "replay_live_blocks", live, "ticks/s", "replay_ticks", round(live / handled, 4),
+        f"{live_count:,} ticks in messages of {live_size}, as a live desk records them, through {through}",
+    )  # fmt: skip
+    yield Figure(
+        "replay_engine", decided, "ticks/s", "replay_ticks", round(decided / handled, 3),
+        "the same tape through the engine: every signal made an event",
+    )  # fmt: skip
+    yield Figure(
+        "replay_ticks", handled, "ticks/s", f"reading that tape without a handler ({read:,.0f} ticks/s)",
+        round(handled / read, 3),
+        f"workload A continued to {REPLAY_TICKS:,} ticks in 960 KiB blocks by direct get, through {through}",
+    )  # fmt: skip
 
 
 async def import_ticks() -> AsyncIterator[Figure]:

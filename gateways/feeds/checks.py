@@ -1,0 +1,119 @@
+"""What a row must be beside readable: positive, uncrossed, ordered in itself, in time and near its neighbours."""
+
+import numpy as np
+
+from domain.kernel import kernel
+from gateways.feeds.fields import (
+    BAD_NUMBER,
+    BAD_TIME,
+    EMPTY,
+    GOOD,
+    I8,
+    NEGATIVE_SIZE,
+    TOO_LARGE,
+    TOO_MANY_DECIMALS,
+    U1,
+    WRONG_FIELDS,
+)
+
+NOT_POSITIVE, CROSSED, HIGH_BELOW_LOW, OUTSIDE_RANGE, OFF_SCALE, TIME_BACK, UNMATCHED, NO_QUOTE_YET, NOT_A_MINUTE = (
+    20, 21, 22, 23, 24, 25, 26, 27, 28,
+)  # fmt: skip
+
+REASONS = {
+    WRONG_FIELDS: "wrong number of fields",
+    EMPTY: "{field}: empty",
+    BAD_NUMBER: "{field}: not a decimal number",
+    TOO_MANY_DECIMALS: "{field}: more than 9 decimals",
+    TOO_LARGE: "{field}: too large",
+    BAD_TIME: "{field}: not a time of this format",
+    NEGATIVE_SIZE: "{field}: negative size",
+    NOT_POSITIVE: "zero or negative price",
+    CROSSED: "bid above ask",
+    HIGH_BELOW_LOW: "high below low",
+    OUTSIDE_RANGE: "open or close outside high and low",
+    OFF_SCALE: "price off by a factor of 100 or more from its neighbours",
+    TIME_BACK: "time goes back (or a bar's time repeats)",
+    UNMATCHED: "no bar of this time on the other side",
+    NO_QUOTE_YET: "no bid or no ask known yet",
+    NOT_A_MINUTE: "a bar does not start on a minute",
+}
+
+SCALE_FACTOR = 100  # no market moves this far between two rows; the usual corruption is a factor of 1000
+_GROUPS = 16  # int64 nanos have room for ten prices that are all a factor of 100 apart
+
+
+@kernel
+def _judge_alone(time: I8, bid: I8, ask: I8, bars: bool, code: U1) -> None:
+    for r in range(len(time)):
+        if code[r] != GOOD:
+            continue
+        for p in range(len(bid)):
+            if bid[p, r] <= 0 or ask[p, r] <= 0:
+                code[r] = NOT_POSITIVE
+        if code[r] == GOOD and bars:
+            for side in (bid, ask):
+                o, h, low, c = side[0, r], side[1, r], side[2, r], side[3, r]
+                if h < low:
+                    code[r] = HIGH_BELOW_LOW
+                elif o > h or o < low or c > h or c < low:
+                    code[r] = OUTSIDE_RANGE
+            if code[r] == GOOD and time[r] % 60_000_000_000 != 0:
+                code[r] = NOT_A_MINUTE
+        if code[r] == GOOD:
+            for p in range(len(bid)):
+                if bid[p, r] > ask[p, r]:
+                    code[r] = CROSSED
+
+
+@kernel
+def _apart(low_a: int, high_a: int, low_b: int, high_b: int) -> bool:
+    return high_a // SCALE_FACTOR >= low_b or high_b // SCALE_FACTOR >= low_a
+
+
+@kernel
+def _judge_scale(low: I8, high: I8, code: U1) -> None:
+    """Each row joins the group whose latest row it is near to, the group seen last first; the largest group is right.
+    So a bad first row, bad stretches and single bad rows are all told from a market that drifts far."""
+    count = np.zeros(_GROUPS, np.int64)
+    latest = np.full(_GROUPS, -1, np.int64)
+    group = np.full(len(code), -1, np.int64)
+    for r in range(len(code)):
+        if code[r] != GOOD:
+            continue
+        joined = -1
+        if not _apart(low[r], high[r], low[r], high[r]):
+            for g in range(_GROUPS):
+                if count[g] == 0:
+                    if joined < 0:
+                        joined = g
+                    break
+                k = latest[g]
+                if not _apart(low[k], high[k], low[r], high[r]) and (joined < 0 or k > latest[joined]):
+                    joined = g
+        if joined >= 0:
+            count[joined] += 1
+            latest[joined] = r
+        group[r] = joined
+    right = np.argmax(count)
+    for r in range(len(code)):
+        if code[r] == GOOD and group[r] != right:
+            code[r] = OFF_SCALE
+
+
+@kernel
+def _judge_time(time: I8, bars: bool, code: U1) -> None:
+    last = -1
+    for r in range(len(time)):
+        if code[r] == GOOD:
+            if time[r] < last or (bars and time[r] == last):
+                code[r] = TIME_BACK
+            else:
+                last = time[r]
+
+
+def judge(time: I8, bid: I8, ask: I8, bars: bool, code: U1) -> None:
+    """Mark in `code` every row that is not acceptable. `bid` and `ask` are [1, n] of ticks, [4, n] (OHLC) of bars."""
+    _judge_alone(time, np.ascontiguousarray(bid), np.ascontiguousarray(ask), bars, code)
+    _judge_scale(np.minimum(bid.min(axis=0), ask.min(axis=0)), np.maximum(bid.max(axis=0), ask.max(axis=0)), code)
+    _judge_time(time, bars, code)

@@ -1,0 +1,235 @@
+"""The command line over operations of the test's own: what it passes on, what it prints, how it exits."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.errors import Conflict, DeskError, InvalidInput, NotDurable, Overlap, TapeBroken, Unavailable
+from gateways.cli import run_app
+
+SIGNAL = {
+    "signal_id": "main:4",
+    "strategy": "m5_bos_retest",
+    "version": 1,
+    "symbol": "EURUSD",
+    "side": "buy",
+    "bar_time": "2018-01-02T01:06:00Z",
+    "level": "1.201780000",
+    "entry": "1.202160000",
+    "stop": "1.201570000",
+    "target": "1.203635000",
+    "confidence": 514860,
+    "position": "main:341",
+}
+VERIFIED = {
+    "checked": 3,
+    "diverged": 0,
+    "unverifiable": 0,
+    "pending": 0,
+    "records": 9,
+    "first_divergence": None,
+    "problem": None,
+}
+
+
+class Fake:
+    """Operations that note what they were asked and answer what the test says."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.built: dict[str, Any] = {}
+        self.fails: DeskError | None = None
+        self.verified: Mapping[str, Any] = VERIFIED
+
+    def build(self, **options: Any) -> "Fake":
+        self.built = options
+        return self
+
+    def settings(self) -> list[dict[str, str]]:
+        return [{"name": "desk", "variable": "CDB_DESK", "value": "main", "source": "default", "description": "Name."}]
+
+    def strategies(self) -> list[dict[str, Any]]:
+        return [{"strategy": "ema_cross", "version": 1, "parameters": "fast=10"}]
+
+    async def tapes(self) -> list[dict[str, Any]]:
+        return []
+
+    async def ingest(self, paths: Any, options: Any, tape: Any, progress: Any) -> dict[str, Any]:
+        self._note(paths=paths, options=options, tape=tape)
+        progress("tape", 1, 2)
+        keys = ("tape", "files", "rows", "ticks_added", "rows_rejected", "blocks", "seconds")
+        return dict(zip(keys, ("eurusd-1", 1, 2, 8, 1, 1, 0.1), strict=True)) | {"rejects": "rejects.csv"}
+
+    async def run(
+        self, feeds: Any, options: Any, strategies: Any, parameters: Any, symbols: Any, progress: Any
+    ) -> dict[str, Any]:
+        self._note(feeds=feeds, options=options, strategies=strategies, parameters=parameters, symbols=symbols)
+        return {
+            "desk": "main", "files": 1, "rows": 2, "rows_rejected": 0, "ticks_added": 8, "ordinal": 12, "events": 4,
+            "signals": 1, "seconds": 0.5, "rejects": None,
+        }  # fmt: skip
+
+    async def signals(self, symbol: Any, strategy: Any, start: Any, end: Any) -> list[dict[str, Any]]:
+        self._note(symbol=symbol, strategy=strategy, start=start, end=end)
+        return [SIGNAL]
+
+    async def verify(self, progress: Any) -> Mapping[str, Any]:
+        self._note()
+        return self.verified
+
+    async def bench(self, names: Any, report: Callable[[Mapping[str, Any]], None]) -> None:
+        report({"name": "append", "value": 0.3, "unit": "ms", "baseline": "raw", "ratio": 1.1, "how": "so"})
+
+    def _note(self, **asked: Any) -> None:
+        if self.fails:
+            raise self.fails
+        self.asked = asked
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["cdb", *arguments])
+        monkeypatch.setenv("COLUMNS", "120")
+        with pytest.raises(SystemExit) as stop:
+            run_app(fake.build)
+        printed = capsys.readouterr()
+        return int(stop.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_run_without_options_plays_the_demo_with_the_default_strategy(fake: Fake, cdb: Callable[..., Any]) -> None:
+    code, out, _ = cdb("run", "--exit-when-done")
+    assert code == 0
+    assert fake.asked["feeds"] == ["demo"]
+    assert fake.asked["strategies"] == ["m5_bos_retest"]
+    assert "synthetic" in out
+
+
+def test_run_passes_everything_on(fake: Fake, cdb: Callable[..., Any]) -> None:
+    code, out, _ = cdb(
+        "--data-dir", "D", "run", "--feed", "file:a.csv", "--feed", "file:b.csv", "--strategy", "ema_cross@1",
+        "--param", "fast=5", "--symbol", "EURUSD", "--speed", "max", "--exit-when-done", "--price", "bid", "--spread", "0.6",
+        "--venue", "oanda", "--strict", "--desk", "d2", "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert fake.built == {"data_dir": Path("D"), "log_level": None, "desk": "d2"}
+    assert fake.asked == {
+        "feeds": ["file:a.csv", "file:b.csv"],
+        "options": {
+            "symbol": "EURUSD", "venue": "oanda", "format": "auto", "price": "bid", "strict": True,
+            "spread_pips": Decimal("0.6"),
+        },
+        "strategies": ["ema_cross@1"],
+        "parameters": {"fast": "5"},
+        "symbols": ["EURUSD"],
+    }  # fmt: skip
+    assert json.loads(out)["signals"] == 1
+
+
+def test_ingest_ends_with_one_object(fake: Fake, cdb: Callable[..., Any]) -> None:
+    code, out, _ = cdb("ingest", "a.csv", "b.csv", "--symbol", "EURUSD", "--json")
+    assert code == 0
+    assert fake.asked["paths"] == [Path("a.csv"), Path("b.csv")]
+    assert set(json.loads(out)) >= {"tape", "files", "rows", "ticks_added", "rows_rejected", "blocks", "seconds"}
+
+
+def test_ingest_names_the_rejects_file(cdb: Callable[..., Any]) -> None:
+    code, _, err = cdb("ingest", "a.csv")
+    assert code == 0
+    assert "1 rows rejected" in err
+    assert "rejects.csv" in err
+
+
+def test_signals_are_one_object_a_line(fake: Fake, cdb: Callable[..., Any]) -> None:
+    code, out, _ = cdb(
+        "signals", "--symbol", "EURUSD", "--from", "2018-01-02", "--to", "2018-01-03T00:00+02:00", "--json"
+    )
+    assert code == 0
+    assert json.loads(out) == SIGNAL
+    assert fake.asked["start"] == datetime(2018, 1, 2, tzinfo=UTC)
+    assert fake.asked["end"] == datetime(2018, 1, 3, tzinfo=timezone(timedelta(hours=2)))
+
+
+def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any]) -> None:
+    _, out, _ = cdb("signals")
+    assert "1.20216 " in out
+    assert "51 %" in out
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ({}, 0),
+        ({"pending": 4}, 0),
+        (
+            {
+                "diverged": 1,
+                "first_divergence": {"number": 2, "position": "main:9", "recorded": "a", "recomputed": "b"},
+            },
+            1,
+        ),
+        ({"unverifiable": 2, "problem": "the tape activates engine 9"}, 7),
+    ],
+)
+def test_verify_exits_by_what_it_found(fake: Fake, cdb: Callable[..., Any], found: dict[str, Any], code: int) -> None:
+    fake.verified = VERIFIED | found
+    exited, out, _ = cdb("verify", "--json")
+    assert exited == code
+    assert json.loads(out.splitlines()[-1]) == VERIFIED | found
+    exited, out, _ = cdb("verify")
+    assert exited == code
+    assert ("b" in out.split("recomputed")[-1]) if found.get("diverged") else "First divergence" not in out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InvalidInput, 2), (Overlap, 3), (Conflict, 4), (NotDurable, 5), (Unavailable, 6), (TapeBroken, 7)],
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    fake: Fake, cdb: Callable[..., Any], error: type[DeskError], code: int
+) -> None:
+    fake.fails = error("the value 7 is wrong [of 8]; do this instead")
+    exited, out, err = cdb("verify", "--json")
+    assert exited == code
+    assert err.strip() == "error: the value 7 is wrong [of 8]; do this instead"
+    assert json.loads(out) == {"error": error.__name__, "message": "the value 7 is wrong [of 8]; do this instead"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", "--speed", "warp"], "'warp'"),
+        (["run", "--param", "fast"], "'fast'"),
+        (["run", "--price", "middle"], "'middle'"),
+        (["run", "--spread", "wide"], "'wide'"),
+        (["signals", "--from", "yesterday"], "'yesterday'"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_what_is_allowed(
+    cdb: Callable[..., Any], arguments: list[str], named: str
+) -> None:
+    code, _, err = cdb(*arguments)
+    assert code == 2
+    assert named in err
+    assert "Traceback" not in err
+
+
+def test_tables_and_lists_are_json_on_demand(cdb: Callable[..., Any]) -> None:
+    for command in ("settings", "strategies"):
+        assert json.loads(cdb(command, "--json")[1])
+        assert cdb(command)[0] == 0
+    assert "none" in cdb("tapes")[1]
+    assert json.loads(cdb("bench", "append", "--json")[1])["ratio"] == 1.1
+    assert "1.1 x" in cdb("bench")[1]
