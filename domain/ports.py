@@ -65,7 +65,8 @@ class TapeEnd(NamedTuple):
     """Where a tape's one writer stands: everything it must know to go on, read from the last message alone.
 
     `ordinal` and `time_ns` are of the last record (0 on an empty tape); `after_tick` says that it is a market tick;
-    `standing` is the ordinal of the newest standing instruction (0: none); `fed` counts the market ticks of `feed` so far.
+    `standing` is the ordinal of the newest standing instruction (0: none); `fed` counts the market ticks of `feed` so
+    far.
     """
 
     ordinal: int = 0

@@ -17,7 +17,7 @@ A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions a
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ TICK = np.dtype(
     ]
 )
 assert TICK.itemsize == 64  # a stored shape is for ever
+_WHOLE = np.dtype("V64")
 
 Ticks = npt.NDArray[np.void]  # a one-dimensional array of TICK
 
@@ -96,8 +97,14 @@ def blocks(first: int, records: Ticks, size: int = MAX_BLOCK_RECORDS) -> Iterato
         yield Block(first + start, records[start : start + size])
 
 
-def concatenate(parts: list[Any]) -> Ticks:
+def whole(records: Ticks) -> npt.NDArray[np.void]:
+    """The records as opaque 64-byte items, for moving them about: numpy copies field by field otherwise, ten times
+    slower."""
+    return records.view(_WHOLE)
+
+
+def concatenate(parts: list[Ticks]) -> Ticks:
     """One array of all parts (none: an empty array)."""
     if len(parts) == 1:
-        return parts[0]  # type: ignore[no-any-return]
-    return np.concatenate(parts) if parts else empty_ticks(0)
+        return parts[0]
+    return np.concatenate([whole(part) for part in parts]).view(TICK) if parts else empty_ticks(0)

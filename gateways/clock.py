@@ -104,8 +104,8 @@ def with_clock(ticks: Ticks, end: TapeEnd) -> Ticks:
     merged = tape.empty_ticks(len(ticks) + len(unique))
     is_clock = np.zeros(len(merged), np.bool_)
     is_clock[places] = True
-    merged[is_clock] = clock
-    merged[~is_clock] = ticks
+    tape.whole(merged)[is_clock] = tape.whole(clock)
+    tape.whole(merged)[~is_clock] = tape.whole(ticks)
     return merged
 
 

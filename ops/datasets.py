@@ -10,7 +10,7 @@ from adapters.tape_log import JetStreamTape
 from domain.errors import InvalidInput
 from domain.instructions import FeedCompleted, FeedOpened, InstrumentDeclared
 from domain.ports import Log
-from domain.tape import Block, Ticks, concatenate, market
+from domain.tape import TICK, Block, Ticks, concatenate, market, whole
 from gateways.feeds.files import FileSet, SourceFile
 from gateways.file_feed import feed_files
 from gateways.sequencer import Sequencer
@@ -68,7 +68,7 @@ async def read_dataset(log: Log, name: str) -> FileSet:
         async for page in pages:
             for message in page:
                 if isinstance(message, Block):
-                    parts.append(message.records[market(message.records)])
+                    parts.append(whole(message.records)[market(message.records)].view(TICK))
                     continue
                 match message.instruction:
                     case InstrumentDeclared(number=number, instrument=instrument):

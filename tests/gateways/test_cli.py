@@ -120,8 +120,8 @@ def test_run_without_options_plays_the_demo_with_the_default_strategy(fake: Fake
 def test_run_passes_everything_on(fake: Fake, cdb: Callable[..., Any]) -> None:
     code, out, _ = cdb(
         "--data-dir", "D", "run", "--feed", "file:a.csv", "--feed", "file:b.csv", "--strategy", "ema_cross@1",
-        "--param", "fast=5", "--symbol", "EURUSD", "--speed", "max", "--exit-when-done", "--price", "bid", "--spread", "0.6",
-        "--venue", "oanda", "--strict", "--desk", "d2", "--json",
+        "--param", "fast=5", "--symbol", "EURUSD", "--speed", "max", "--exit-when-done", "--price", "bid",
+        "--spread", "0.6", "--venue", "oanda", "--strict", "--desk", "d2", "--json",
     )  # fmt: skip
     assert code == 0
     assert fake.built == {"data_dir": Path("D"), "log_level": None, "desk": "d2"}
