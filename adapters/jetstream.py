@@ -14,7 +14,7 @@ from adapters.consumer import follow
 from adapters.provision import provision, require_durable
 from adapters.reader import BATCHES_IN_FLIGHT, Reader, stored
 from adapters.subjects import STREAMS, Stream, stream_of
-from domain.errors import Conflict, InvalidInput
+from domain.errors import Conflict
 from domain.ports import Append, Message
 
 __all__ = ["Connection", "JetStreamLog", "connect", "provision", "require_durable"]
@@ -44,13 +44,13 @@ class JetStreamLog:
         async def attempt() -> int:
             nonlocal outcome_known
             try:
-                ack = unwrap(await self.connection.ask(message.subject, message.data, headers))
+                ack = unwrap(await self.connection.ask(message.subject, message.data, headers), message.subject)
             except Lost:
                 outcome_known = False
                 raise
             except Refused as refused:
                 if refused.err_code not in WRONG_LAST_SEQUENCE:
-                    raise InvalidInput(f"stream {stream} refuses {message.subject}: {refused}") from None
+                    raise
                 if not outcome_known and (sequence := await self._stands(message)):
                     return sequence
                 raise conflict(message) from None
@@ -75,7 +75,7 @@ class JetStreamLog:
                 raise
             except Refused as refused:
                 if refused.err_code not in (*WRONG_LAST_SEQUENCE, DUPLICATE_IN_BATCH):
-                    raise InvalidInput(f"stream {stream.name} refuses a batch: {refused}") from None
+                    raise
                 # A batch is stored whole and in one piece, so its first message tells of all.
                 if not outcome_known and (first := await self._stands(messages[0])):
                     return first + len(messages) - 1
@@ -91,7 +91,8 @@ class JetStreamLog:
                 headers[EXPECTED] = str(message.expected)
             if number == len(messages):
                 headers["Nats-Batch-Commit"] = "1"
-                return int(unwrap(await self.connection.ask(message.subject, message.data, headers))["seq"])
+                answer = await self.connection.ask(message.subject, message.data, headers)
+                return int(unwrap(answer, f"a batch on {message.subject}")["seq"])
             await self.connection.publish(message.subject, message.data, headers=headers)
         raise AssertionError("check_batch refuses an empty batch")
 

@@ -1,6 +1,7 @@
 """The ledger over a log: commits of numbered events, one line of JSON an event, at most 512 KiB a commit."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 
 from adapters import subjects
 from adapters.numbered import first_number, last_number, sequence_before
@@ -37,8 +38,9 @@ class JetStreamLedger:
     async def read(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
         """Pages of recorded events with number > after, as bytes."""
         start = await sequence_before(self._log, self.subject, after + 1)
-        async for page in self._log.read(self.subject, start):
-            yield [event for message in page for event in _recorded(message) if event.number > after]
+        async with aclosing(self._log.read(self.subject, start)) as pages:
+            async for page in pages:
+                yield [event for message in page for event in _recorded(message) if event.number > after]
 
 
 def _commits(events: Sequence[Recorded]) -> Iterator[list[Recorded]]:

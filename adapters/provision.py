@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from adapters.connection import Connection, Refused
+from adapters.connection import Connection, Lost, Refused
 from adapters.subjects import STREAMS, Stream
 from domain.errors import InvalidInput, NotDurable, Unavailable
 
@@ -56,7 +56,7 @@ async def _provide(connection: Connection, stream: Stream) -> None:
         if any(found.get(field, False) != value for field, value in wanted.items()):
             await connection.api(f"STREAM.UPDATE.{stream.name}", found | wanted)
     except Refused as refused:
-        raise InvalidInput(f"the server refuses stream {stream.name} over {stream.subjects}: {refused}") from None
+        raise InvalidInput(f"stream {stream.name} over {stream.subjects}: {refused}") from None
 
 
 async def _found(connection: Connection, stream: Stream) -> dict[str, Any] | None:
@@ -94,16 +94,28 @@ async def require_durable(
             f"whether NATS at {connection.url} fsyncs before it acknowledges is only visible on its monitoring port: "
             "start it with http_port and set CDB_NATS_MONITOR_URL, or allow memory-only storage explicitly"
         )
-    try:
-        jsz = await asyncio.to_thread(_fetch, f"{monitor_url.rstrip('/')}/jsz")
-    except (OSError, ValueError) as error:
-        raise NotDurable(f"the monitoring address {monitor_url} does not answer ({error}); correct it") from None
-    if jsz.get("server_id") != connection.server_id:
-        raise NotDurable(f"{monitor_url} is the monitoring address of another server than {connection.url}; correct it")
+    jsz = await connection.retry("asking for its storage", partial(_monitored, connection, monitor_url))
     if not jsz.get("config", {}).get("sync_always"):
         raise NotDurable(
             f"NATS at {connection.url} acknowledges before it fsyncs: set `jetstream {{ sync_interval: always }}`"
         )
+
+
+async def _monitored(connection: Connection, monitor_url: str) -> dict[str, Any]:
+    """What the monitoring address says of the server that we are connected to. Raises Lost when that one went away."""
+    server_id = connection.server_id
+    try:
+        jsz = await asyncio.to_thread(_fetch, f"{monitor_url.rstrip('/')}/jsz")
+    except (OSError, ValueError) as error:
+        problem = f"the monitoring address {monitor_url} does not answer ({error}); correct it"
+    else:
+        if jsz.get("server_id") == server_id:
+            return jsz
+        problem = f"{monitor_url} is the monitoring address of another server than {connection.url}; correct it"
+    await connection.api("INFO")
+    if connection.server_id != server_id:  # a restarted server has another id, and is asked again
+        raise Lost("the server was started again")
+    raise NotDurable(problem)
 
 
 def _fetch(url: str) -> dict[str, Any]:

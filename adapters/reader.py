@@ -172,4 +172,5 @@ class Reader:
         for batch in self._window:
             batch.wanted = False
             batch.messages = []
+            batch.ended.get_loop().call_later(6 * ATTEMPT_TIMEOUT_S, batch.take, None)
         self._window.clear()

@@ -9,6 +9,7 @@
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from pydantic import ValidationError
 
@@ -18,7 +19,7 @@ from adapters.subjects import COUNT, FIRST, TOPIC
 from domain.errors import TapeBroken
 from domain.instructions import INSTRUCTION, Instructed, Instruction
 from domain.ports import Append, Log, Message, TapeEnd
-from domain.tape import CLOCK, FROM_BAR, Block, decode, market
+from domain.tape import CLOCK, FROM_BAR, TICK, Block, Ticks, decode, market
 
 STANDING, FEED = "Standing", "Feed"
 TICKS, TICKS_FROM_BARS = "ticks", "ticks+bars"
@@ -90,9 +91,10 @@ class JetStreamTape:
     async def _messages(self, after: int, *, for_ever: bool) -> AsyncGenerator[list[Block | Instructed], None]:
         start = await sequence_before(self._log, self.subject, after + 1)
         pages = self._log.follow(self.subject, start) if for_ever else self._log.read(self.subject, start)
-        async for page in pages:
-            decoded = [_decoded(message, self.name, after) for message in page]
-            yield [message for message in decoded if message is not None]
+        async with aclosing(pages):
+            async for page in pages:
+                decoded = [_decoded(message, self.name, after) for message in page]
+                yield [message for message in decoded if message is not None]
 
 
 def _decoded(message: Message, tape: str, after: int) -> Block | Instructed | None:
@@ -102,13 +104,19 @@ def _decoded(message: Message, tape: str, after: int) -> Block | Instructed | No
     first = first_number(message)
     if not message.headers[TOPIC].startswith(TICKS):
         return Instructed(first, _instruction(message, tape))
-    records = decode(message.data)
-    if len(records) != int(message.headers[COUNT]):
-        raise TapeBroken(
-            f"tape {tape}: the block at ordinal {first} says {message.headers[COUNT]} records, has {len(records)}"
-        )
+    records = _records(message, tape)
     skip = max(0, after + 1 - first)
     return Block(first + skip, records[skip:])
+
+
+def _records(message: Message, tape: str) -> Ticks:
+    count = int(message.headers[COUNT])
+    if count < 1 or len(message.data) != count * TICK.itemsize:
+        raise TapeBroken(
+            f"tape {tape}: the block at ordinal {first_number(message)} says {count} records, "
+            f"has {len(message.data) / TICK.itemsize:g}"
+        )
+    return decode(message.data)
 
 
 def _instruction(message: Message, tape: str) -> Instruction:
@@ -123,7 +131,7 @@ def _instruction(message: Message, tape: str) -> Instruction:
 def _end(message: Message, tape: str) -> TapeEnd:
     feed, _, fed = message.headers.get(FEED, "").partition(":")
     if message.headers[TOPIC].startswith(TICKS):
-        last = decode(message.data)[-1]
+        last = _records(message, tape)[-1]
         time_ns, after_tick = int(last["receive_time"]), bool(last["kind"] != CLOCK)
         standing = int(message.headers[STANDING])
     else:
