@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import secrets
 import socket
 import sys
@@ -133,7 +134,9 @@ class NatsServer:
         self.config.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def _launch(self) -> None:
-        process = processes.launch([str(binary()), "-c", str(self.config)], self.log)
+        # Megabyte messages make garbage fast: collecting it sooner measured steadier and faster imports.
+        environment = processes.environment(GOGC=os.environ.get("GOGC", "50"))
+        process = processes.launch([str(binary()), "-c", str(self.config)], self.log, env=environment)
         try:
             processes.await_ready(process, self._answers, self.log)
         except BaseException:

@@ -60,7 +60,6 @@ async def feed_files(
     for done in waiting:
         await done
     await sequencer.declare(FeedCompleted, feed=feed)
-    sequencer.standing.completed.add(feed)
     if progress:
         progress(len(files.ticks))
     return Fed(len(ticks), before, sequencer.end.ordinal)
@@ -71,7 +70,7 @@ def admit(sequencer: Sequencer, files: FileSet) -> None:
     feed = files.identity[:16]
     if not len(files.ticks):
         raise InvalidInput(f"{_names(files)}: no row was accepted; the rejects file has each line's reason")
-    if feed in sequencer.standing.completed or sequencer.end.feed == feed or _just_opened(sequencer, feed):
+    if feed in sequencer.standing.completed or sequencer.end.feed == feed:
         return
     end, times = sequencer.end, files.ticks["receive_time"]
     first, last = int(times[0]), int(times[-1])

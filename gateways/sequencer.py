@@ -9,10 +9,14 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
-from domain.errors import Unavailable
+import numpy as np
+import numpy.typing as npt
+
+from domain.errors import InvalidInput, Unavailable
 from domain.instructions import (
     EngineActivated,
     FeedCompleted,
@@ -61,6 +65,7 @@ class Sequencer:
     def __init__(self, tape: TapeLog, end: TapeEnd, standing: Standing, live: LiveClock | None) -> None:
         self.tape, self.standing, self.live = tape, standing, live
         self._end = end
+        self._latest_ns = end.time_ns if end.ordinal else None  # of what is on the tape or in line
         self._instructions: deque[tuple[Draft, asyncio.Future[int]]] = deque()
         self._offers: deque[_Offer] = deque()
         self._wake = asyncio.Event()
@@ -93,10 +98,13 @@ class Sequencer:
 
     def offer(self, ticks: Ticks, feed: str = "") -> "asyncio.Future[int]":
         """Put market ticks in line (ascending receive_time; a live sequencer stamps it). The future is done when they
-        are durable, with the ordinal that the tape had then."""
+        are durable, with the ordinal that the tape had then. Raises InvalidInput for a time that goes back."""
         self._check()
         if self.live:
             ticks["receive_time"] = self.live.now_ns()
+        if len(ticks):
+            self._refuse_going_back(ticks["receive_time"])
+            self._latest_ns = int(ticks["receive_time"][-1])
         offer = _Offer(ticks, feed)
         self._offers.append(offer)
         self._wake.set()
@@ -130,31 +138,26 @@ class Sequencer:
             await self.declare(
                 TapeOpened, occurred_at_ns=start_ns, record_format=RECORD_FORMAT, tzdata_version=tzdata_version()
             )
-            self.standing = self.standing._replace(opened=True)
         for instrument in instruments:
             if instrument.symbol not in self.standing.instruments:
                 number = len(self.standing.instruments) + 1
                 await self.declare(InstrumentDeclared, number=number, instrument=instrument)
-                self.standing.instruments[instrument.symbol] = number
 
     async def activate_engine(self, engine: int) -> None:
         """From the tape's end on this engine version decides (nothing is written when it does already)."""
         if self.standing.engine != engine:
             await self.declare(EngineActivated, engine=engine)
-            self.standing = self.standing._replace(engine=engine)
 
     async def activate_strategies(self, wanted: list[StrategyActivated]) -> None:
         """Exactly these run from the tape's end on; what differs from the standing ones is written."""
         active = self.standing.strategies
         for name in [name for name in active if name not in {w.strategy for w in wanted}]:
             await self.declare(StrategyDeactivated, strategy=name)
-            del active[name]
         for activation in wanted:
             content = {"strategy", "version", "parameters", "symbols"}
             now = active.get(activation.strategy)
             if now is None or now.model_dump(include=content) != activation.model_dump(include=content):
                 await self.declare(StrategyActivated, **activation.model_dump(include=content))
-                active[activation.strategy] = activation
 
     # -- the writer ----------------------------------------------------------------------------------------------
 
@@ -175,12 +178,18 @@ class Sequencer:
 
     async def _write_instruction(self) -> None:
         draft, done = self._instructions[0]
-        time_ns = self.live.now_ns() if self.live else self._end.time_ns
+        time_ns = self._live_ns(self.live) if self.live else self._end.time_ns
         instruction = draft(self._end.ordinal + 1, time_ns)
         feed = "" if isinstance(instruction, FeedCompleted) else self._end.feed
         self._end = await self.tape.append(Instructed(self._end.ordinal + 1, instruction), self._end, feed)
+        self.standing = stand(self.standing, instruction)
         self._instructions.popleft()
         _resolve(done, self._end.ordinal)
+
+    def _live_ns(self, live: LiveClock) -> int:
+        """Now, but not later than the ticks that wait: tape time must not go back when they follow."""
+        waiting = next((offer.ticks for offer in self._offers if len(offer.ticks)), None)
+        return live.now_ns() if waiting is None else int(waiting["receive_time"][0])
 
     async def _write_block(self) -> None:
         waiting, count = [self._offers[0]], len(self._offers[0].ticks)
@@ -220,6 +229,15 @@ class Sequencer:
             await asyncio.wait(waiting)
         self._check()
 
+    def _refuse_going_back(self, times: npt.NDArray[np.int64]) -> None:
+        before = times[:1] if self._latest_ns is None else np.array([self._latest_ns])
+        places = np.flatnonzero(times < np.concatenate([before, times[:-1]]))
+        if len(places):
+            raise InvalidInput(
+                f"tick {places[0] + 1} of {len(times)} goes back in time, to {times[places[0]]} ns; the time of tape "
+                f"{self.tape.name} never does: put the ticks in order, or on a tape of their own"
+            )
+
     def _check(self) -> None:
         if self._failed:
             raise self._failed
@@ -244,21 +262,27 @@ async def read_standing(tape: TapeLog, end: TapeEnd) -> Standing:
     while ordinal:
         instruction, ordinal = await tape.instruction(ordinal)
         chain.append(instruction)
-    standing = Standing(bool(chain), 0, {}, {}, {}, set())
-    for instruction in reversed(chain):
-        match instruction:
-            case InstrumentDeclared():
-                standing.instruments[instruction.instrument.symbol] = instruction.number
-            case EngineActivated():
-                standing = standing._replace(engine=instruction.engine)
-            case StrategyActivated():
-                standing.strategies[instruction.strategy] = instruction
-            case StrategyDeactivated():
-                standing.strategies.pop(instruction.strategy, None)
-            case FeedOpened():
-                standing.feeds[instruction.feed] = instruction
-            case FeedCompleted():
-                standing.completed.add(instruction.feed)
-            case TapeOpened():
-                pass
+    return reduce(stand, reversed(chain), Standing(False, 0, {}, {}, {}, set()))
+
+
+def stand(standing: Standing, instruction: Instruction) -> Standing:
+    """What stands after one more instruction (the mappings are changed in place)."""
+    match instruction:
+        case TapeOpened():
+            return standing._replace(opened=True)
+        case EngineActivated():
+            return standing._replace(engine=instruction.engine)
+        case InstrumentDeclared():
+            standing.instruments[instruction.instrument.symbol] = instruction.number
+        case StrategyActivated():
+            standing.strategies[instruction.strategy] = instruction
+        case StrategyDeactivated():
+            standing.strategies.pop(instruction.strategy, None)
+        case FeedOpened():
+            standing.feeds.pop(instruction.feed, None)  # opened again, it is the newest
+            standing.feeds[instruction.feed] = instruction
+        case FeedCompleted():
+            standing.completed.add(instruction.feed)
+        case _:
+            assert_never(instruction)
     return standing

@@ -67,8 +67,9 @@ class Core:
     async def _restored(self) -> Engine:
         data = await self.snapshots.load()
         engine = Engine.restore(data) if data else None
-        usable = engine is not None and engine.number <= self._end.number
-        return engine if engine is not None and usable else Engine()
+        if engine and engine.number <= self._end.number and engine.ordinal <= (await self.tape.end()).ordinal:
+            return engine
+        return Engine()  # what stands beyond the ledger or the tape was not decided here
 
     async def _commit(self, events: list[LedgerEvent], recorded: AsyncIterator[Recorded]) -> None:
         lines = [(event, Recorded(event.number, event.model_dump_json().encode())) for event in events]

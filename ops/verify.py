@@ -65,13 +65,13 @@ async def verify(
             result.records = engine.ordinal
             if progress:
                 progress(engine.ordinal, last)
-    except TapeBroken as error:
-        result.problem = str(error)
-        result.unverifiable = max(0, ledger_end - engine.number)
-        return result
-    for number in range(engine.number + 1, ledger_end + 1):  # recorded, but the tape does not decide it
-        result.checked += 1
-        _diverge(result, number, None, await recorded.take(number), None)
+        for number in range(engine.number + 1, ledger_end + 1):  # recorded, but the tape does not decide it
+            stands = await recorded.take(number)
+            result.checked += 1
+            _diverge(result, number, None, stands, None)
+    except TapeBroken as error:  # of the tape, or of the ledger's own commits
+        result.problem, result.records = str(error), engine.ordinal
+        result.unverifiable = max(0, ledger_end - result.checked)
     return result
 
 
