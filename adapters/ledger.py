@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
 from adapters import subjects
-from adapters.numbered import first_number, last_number, sequence_before
+from adapters.numbered import first_number, last_number, number, sequence_before
 from adapters.subjects import COUNT, FIRST, TOPIC
 from domain.errors import TapeBroken
 from domain.ports import Append, LedgerEnd, Log, Message, Recorded
@@ -58,9 +58,9 @@ def _commits(events: Sequence[Recorded]) -> Iterator[list[Recorded]]:
 
 def _recorded(message: Message) -> list[Recorded]:
     lines = message.data.split(b"\n")
-    if len(lines) != int(message.headers[COUNT]):
+    if len(lines) != number(message, COUNT):
         raise TapeBroken(
             f"{message.subject}: the commit at number {first_number(message)} says {message.headers[COUNT]} events, "
             f"has {len(lines)}"
         )
-    return [Recorded(number, line) for number, line in enumerate(lines, first_number(message))]
+    return [Recorded(*numbered) for numbered in enumerate(lines, first_number(message))]

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from pydantic import ValidationError
 
 from adapters import subjects
-from adapters.numbered import first_number, last_number, sequence_before
+from adapters.numbered import first_number, last_number, number, sequence_before
 from adapters.subjects import COUNT, FIRST, TOPIC
 from domain.errors import TapeBroken
 from domain.instructions import INSTRUCTION, Instructed, Instruction
@@ -78,9 +78,9 @@ class JetStreamTape:
     async def instruction(self, ordinal: int) -> tuple[Instruction, int]:
         after = await sequence_before(self._log, self.subject, ordinal)
         message = await self._log.get(self.subject, after + 1)
-        if message is None or first_number(message) != ordinal or message.headers[TOPIC].startswith(TICKS):
+        if message is None or first_number(message) != ordinal or message.headers.get(TOPIC, "").startswith(TICKS):
             raise TapeBroken(f"tape {self.name}: no instruction stands at ordinal {ordinal}")
-        return _instruction(message, self.name), int(message.headers[STANDING])
+        return _instruction(message, self.name), number(message, STANDING)
 
     def read(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
         return self._messages(after, for_ever=False)
@@ -102,7 +102,7 @@ def _decoded(message: Message, tape: str, after: int) -> Block | Instructed | No
     if last_number(message) <= after:
         return None
     first = first_number(message)
-    if not message.headers[TOPIC].startswith(TICKS):
+    if not message.headers.get(TOPIC, "").startswith(TICKS):
         return Instructed(first, _instruction(message, tape))
     records = _records(message, tape)
     skip = max(0, after + 1 - first)
@@ -110,7 +110,7 @@ def _decoded(message: Message, tape: str, after: int) -> Block | Instructed | No
 
 
 def _records(message: Message, tape: str) -> Ticks:
-    count = int(message.headers[COUNT])
+    count = number(message, COUNT)
     if count < 1 or len(message.data) != count * TICK.itemsize:
         raise TapeBroken(
             f"tape {tape}: the block at ordinal {first_number(message)} says {count} records, "
@@ -130,10 +130,10 @@ def _instruction(message: Message, tape: str) -> Instruction:
 
 def _end(message: Message, tape: str) -> TapeEnd:
     feed, _, fed = message.headers.get(FEED, "").partition(":")
-    if message.headers[TOPIC].startswith(TICKS):
+    if message.headers.get(TOPIC, "").startswith(TICKS):
         last = _records(message, tape)[-1]
         time_ns, after_tick = int(last["receive_time"]), bool(last["kind"] != CLOCK)
-        standing = int(message.headers[STANDING])
+        standing = number(message, STANDING)
     else:
         time_ns, after_tick = _instruction(message, tape).occurred_at_ns, True
         standing = first_number(message)

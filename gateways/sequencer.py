@@ -6,6 +6,7 @@ Instructions go ahead of waiting ticks. A second writer loses by the expected se
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ from domain.ports import TapeEnd, TapeLog
 from domain.tape import MAX_BLOCK_RECORDS, Block, Ticks, concatenate, market
 from gateways.clock import SECOND_NS, LiveClock, second_mark, tzdata_version, with_clock
 
+log = logging.getLogger("cdb.sequencer")
+
 RECORD_FORMAT = "tick64.1"
+DRIFT_ALARM_NS = 5 * SECOND_NS
 ACTOR, AUTHORITY = "sequencer", "operator"
 
 Draft = Callable[[int, int], Instruction]  # (ordinal, tape time) -> the instruction that stands there
@@ -179,7 +183,12 @@ class Sequencer:
     async def _write_instruction(self) -> None:
         draft, done = self._instructions[0]
         time_ns = self._live_ns(self.live) if self.live else self._end.time_ns
-        instruction = draft(self._end.ordinal + 1, time_ns)
+        try:
+            instruction = draft(self._end.ordinal + 1, time_ns)
+        except Exception as error:  # its caller erred, not the tape
+            self._instructions.popleft()
+            done.set_exception(error)
+            return
         feed = "" if isinstance(instruction, FeedCompleted) else self._end.feed
         self._end = await self.tape.append(Instructed(self._end.ordinal + 1, instruction), self._end, feed)
         self.standing = stand(self.standing, instruction)
@@ -222,6 +231,12 @@ class Sequencer:
             now = self.live.now_ns()
             await asyncio.sleep((SECOND_NS - now % SECOND_NS) / SECOND_NS)
             self._wake.set()
+            drift_ns = self.live.drift_ns()
+            if abs(drift_ns) > DRIFT_ALARM_NS:
+                log.error(
+                    "tape %s: the wall clock is %.1f s away from tape time; correct it and start again",
+                    self.tape.name, drift_ns / SECOND_NS,
+                )  # fmt: skip
 
     async def _drained(self) -> None:
         waiting = [offer.done for offer in self._offers] + [done for _, done in self._instructions]

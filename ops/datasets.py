@@ -57,7 +57,8 @@ async def ingest(
 async def read_dataset(log: Log, name: str) -> FileSet:
     """A whole tape as a feed for a desk: its market ticks without its clock records (the sequencer makes its own).
 
-    A tape of one feed has that feed's identity, so the same files by `file:` or by `tape:` are the same feed.
+    A tape of one feed has that feed's identity, so the same files by `file:` or by `tape:` are the same feed; any other
+    has that of its ticks, which changes as it grows.
     """
     tape = JetStreamTape(log, name)
     parts: list[Ticks] = []
@@ -83,7 +84,9 @@ async def read_dataset(log: Log, name: str) -> FileSet:
         raise InvalidInput(f"tape {name!r} holds no ticks; `cdb tapes` lists the tapes there are")
     if set(feeds) - completed:
         raise InvalidInput(f"tape {name!r} holds an interrupted import; run the same `cdb ingest` again to complete it")
-    identity = next(iter(feeds)) if len(feeds) == 1 else hashlib.sha256("".join(sorted(feeds)).encode()).hexdigest()
+    ticks = concatenate(parts)
+    one_feed = len(feeds) == 1 and len(ticks) == next(iter(feeds.values())).ticks
+    identity = next(iter(feeds)) if one_feed else hashlib.sha256(ticks.tobytes()).hexdigest()
     return FileSet(
         symbols=[symbols[number] for number in sorted(symbols)],
         files=[
@@ -95,7 +98,7 @@ async def read_dataset(log: Log, name: str) -> FileSet:
             for feed in feeds.values()
             for file in feed.files
         ],
-        ticks=concatenate(parts),
+        ticks=ticks,
         rejects=[],
         identity=identity,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from adapters.tape_log import JetStreamTape
 from domain.engine import ENGINE, prepare
+from domain.errors import InvalidInput
 from domain.events import LedgerEvent, SignalRaised
 from domain.instructions import StrategyActivated
 from domain.instruments import instrument_for
@@ -106,13 +107,19 @@ async def _activate(sequencer: Sequencer, files: FileSet, wanted: list[StrategyA
 
 
 def _activation(choice: StrategyChoice, files: FileSet) -> StrategyActivated:
+    """What the engine would refuse is refused here, before anything is written."""
     handler, parameters, _ = prepare(choice.name, choice.version, choice.parameters)
+    symbols = sorted({*(choice.symbols or files.symbols)})
+    for symbol in symbols:
+        if symbol not in files.symbols:
+            raise InvalidInput(f"symbol {symbol} is not in the feed, which has {', '.join(files.symbols)}")
+        handler.initial(parameters, instrument_for(symbol))
     return StrategyActivated(
         id="wanted", actor="operator", authority="operator", occurred_at_ns=0,  # the sequencer writes its own of these
         strategy=handler.name,
         version=handler.version,
         parameters=parameters.model_dump(mode="json"),
-        symbols=choice.symbols or tuple(files.symbols),
+        symbols=tuple(symbols),
     )  # fmt: skip
 
 

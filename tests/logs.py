@@ -10,6 +10,7 @@ import pytest
 
 from adapters.jetstream import JetStreamLog, connect, provision
 from adapters.memory import MemoryLog
+from adapters.nats_server import NatsServer
 from adapters.subjects import STREAMS
 from domain.errors import Unavailable
 from domain.ports import Append, Log, Message
@@ -22,8 +23,15 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     """The log that a fixture parametrised with KINDS asks for; of the server that all tests share, so use new names."""
     if request.param == "memory":
         yield MemoryLog()
-        return
-    async with await connect(request.getfixturevalue("nats_server").url) as connection:
+    else:
+        async with jetstream(request.getfixturevalue("nats_server")) as log:
+            yield log
+
+
+@asynccontextmanager
+async def jetstream(server: NatsServer) -> AsyncIterator[JetStreamLog]:
+    """The desk's streams on a running server."""
+    async with await connect(server.url) as connection:
         await provision(connection)
         yield JetStreamLog(connection)
 

@@ -1,0 +1,270 @@
+"""Canonical ticks, instructions, events, scripts and file sets: the one place where tests and golden files take them.
+
+Numbers come from PCG64.random_raw alone, whose stream numpy keeps stable, so every array is the same bytes everywhere.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from domain.engine import ENGINE, Engine
+from domain.events import InstructionApplied, InstructionRefused, LedgerEvent, SignalRaised
+from domain.instructions import (
+    EngineActivated,
+    FeedCompleted,
+    FeedFile,
+    FeedOpened,
+    Instructed,
+    Instruction,
+    InstrumentDeclared,
+    StrategyActivated,
+    StrategyDeactivated,
+    TapeOpened,
+)
+from domain.instruments import instrument_for
+from domain.signals.ema_cross import EmaCross
+from domain.signals.m1_retest import M1Retest
+from domain.signals.m5_bos_retest import M5BosRetest
+from domain.tape import CLOCK, FROM_BAR, MINUTE, PRAGUE_MIDNIGHT, QUOTE, TRADE, Block, Ticks, empty_ticks
+from gateways.feeds.files import FileSet, SourceFile
+
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+MONDAY = 1_709_510_400_000_000_000  # 2024-03-04T00:00:00Z
+SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY")
+EVERY_STRATEGY = ("m5_bos_retest", "ema_cross", "m1_retest")
+SAID: dict[str, Any] = {"actor": "sequencer", "authority": "operator", "occurred_at_ns": MONDAY}
+
+# Parameters of every strategy with every field written out, so that a changed default does not change what is stored.
+_RETEST: dict[str, Any] = {
+    "reach": 2, "min_break_points": 1, "window_bars": 60, "tolerance_pips": "0.8", "trigger_pips": "0.8",
+    "buffer_pips": "0.2", "reward_ratio": "2.5",
+}  # fmt: skip
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "m5_bos_retest": _RETEST,
+    "m1_retest": _RETEST,
+    "ema_cross": {"fast": 20, "slow": 60, "on": "ticks"},
+}
+assert {"m5_bos_retest": M5BosRetest, "m1_retest": M1Retest, "ema_cross": EmaCross}.keys() == PARAMETERS.keys()
+
+
+# -- one of each stored shape ------------------------------------------------------------------------------------------
+
+
+def _record(**fields: int) -> Ticks:
+    record = empty_ticks(1)
+    for name, value in fields.items():
+        record[name] = value
+    return record
+
+
+TICKS: dict[str, Ticks] = {
+    "clock": _record(event_time=MONDAY, receive_time=MONDAY, kind=CLOCK, flags=MINUTE | PRAGUE_MIDNIGHT),
+    "quote": _record(
+        event_time=MONDAY + 1, receive_time=MONDAY + 2, bid=1_085_030_000, ask=1_085_080_000, bid_size=3 * 10**15,
+        ask_size=10**15, instrument=1, kind=QUOTE, reference=7,
+    ),
+    "trade": _record(
+        event_time=MONDAY + 3, receive_time=MONDAY + 4, bid=62_000_010_000_000, ask=62_000_010_000_000,
+        bid_size=-25_000_000, instrument=300, kind=TRADE, reference=2**40,
+    ),
+    "bar": _record(
+        event_time=MONDAY + 5, receive_time=MONDAY + 5, bid=-37_630_000_000, ask=-37_600_000_000, instrument=65_535,
+        kind=QUOTE, flags=FROM_BAR, reference=1,
+    ),
+}  # fmt: skip
+
+INSTRUCTIONS: dict[str, Instruction] = {
+    instruction.kind: instruction
+    for instruction in (
+        TapeOpened(id="tape_opened@1", **SAID, record_format="tick64.1", tzdata_version="2025.2"),
+        InstrumentDeclared(id="instrument_declared@2", **SAID, number=1, instrument=instrument_for("EURUSD")),
+        EngineActivated(id="engine_activated@3", **SAID, engine=1),
+        StrategyActivated(
+            id="strategy_activated@4", **SAID, strategy="m5_bos_retest", version=1, parameters=_RETEST,
+            symbols=("EURUSD", "USDJPY"),
+        ),
+        StrategyDeactivated(id="strategy_deactivated@5", **SAID, strategy="m5_bos_retest"),
+        FeedOpened(
+            id="feed_opened@6", **SAID, feed="0123456789abcdef",
+            files=(
+                FeedFile(
+                    name="EURUSD_M1.csv.gz", sha256="ab" * 32, format="binarycom", symbol="EURUSD", venue="binarycom",
+                    rows=100, rejected=3,
+                ),
+            ),
+            ticks=388, first_time_ns=MONDAY, last_time_ns=MONDAY + 99 * MINUTE_NS,
+        ),
+        FeedCompleted(id="feed_completed@7", **SAID, feed="0123456789abcdef"),
+    )
+}  # fmt: skip
+
+_PLACE: dict[str, Any] = {"causation": None, "occurred_at_ns": MONDAY}
+EVENTS: dict[str, LedgerEvent] = {
+    event.type: event
+    for event in (
+        InstructionApplied(
+            number=1, ordinal=4, correlation=1, **_PLACE, instruction_id="strategy_activated@4",
+            kind="strategy_activated",
+        ),
+        InstructionRefused(
+            number=2, ordinal=5, correlation=2, **_PLACE, instruction_id="strategy_deactivated@5",
+            kind="strategy_deactivated", reason="strategy 'ema_cross' is not active",
+        ),
+        SignalRaised(
+            number=3, ordinal=977, correlation=3, **_PLACE, strategy="m5_bos_retest", version=1,
+            parameters_hash="00ff00ff00ff00ff", symbol="EURUSD", side="sell", bar_time_ns=MONDAY - MINUTE_NS,
+            level_nanos=1_085_030_000, entry_nanos=1_084_950_000, stop_nanos=1_085_150_000,
+            target_nanos=1_084_450_000, confidence_ppm=612_345,
+        ),
+    )
+}  # fmt: skip
+
+
+# -- a market ----------------------------------------------------------------------------------------------------------
+
+
+def market_ticks(count: int, seed: int = 1, symbols: int = 1, start: int = MONDAY, seconds: int = 16) -> Ticks:
+    """Quotes of `symbols` instruments in turn of chance: a walk that leans, a pause of hours now and then."""
+    draws = np.random.PCG64(seed).random_raw(5 * count).reshape(5, count)
+    which, wait, noise, turn, spread = ((row >> np.uint64(11)).astype(np.int64) for row in draws)
+    ticks = empty_ticks(count)
+    waits = (wait % (2 * seconds * 1000)) * 1_000_000
+    waits[wait // 2**20 % 700 == 0] += 5 * 3600 * SECOND_NS
+    ticks["event_time"] = ticks["receive_time"] = start + np.cumsum(waits)
+    ticks["instrument"] = 1 + which % symbols
+    lean = np.where(turn[np.maximum.accumulate(np.where(turn % 60 == 0, np.arange(count), 0))] // 64 % 2 == 1, 1, -1)
+    mids = np.zeros(count, np.int64)
+    for number in range(1, symbols + 1):
+        own = ticks["instrument"] == number
+        mids[own] = 110_000 + np.cumsum((noise[own] % 19) - 9 + lean[own])
+    ticks["bid"] = (mids - 2 - spread % 4) * 10_000
+    ticks["ask"] = (mids + 3) * 10_000
+    ticks["kind"], ticks["reference"] = QUOTE, np.arange(1, count + 1)
+    return ticks
+
+
+def with_minutes(ticks: Ticks) -> Ticks:
+    """The ticks with a clock record at every full minute that lies between them: arithmetic, no time zone."""
+    times = ticks["receive_time"]
+    minutes = np.unique((times[:-1] // MINUTE_NS + 1) * MINUTE_NS)
+    minutes = minutes[minutes <= times[-1]]
+    clock = empty_ticks(len(minutes))
+    clock["event_time"] = clock["receive_time"] = minutes
+    clock["flags"] = MINUTE
+    merged = np.concatenate([clock, ticks])
+    return merged[np.argsort(merged["receive_time"], kind="stable")]
+
+
+# -- a script: what stands on a tape, apart from how it is cut into messages -------------------------------------------
+
+Script = Sequence[Ticks | Instruction]
+
+
+def declared(number: int) -> InstrumentDeclared:
+    instrument = instrument_for(SYMBOLS[number - 1])
+    return InstrumentDeclared(id=f"declare-{number}", **SAID, number=number, instrument=instrument)
+
+
+def activated(strategy: str, *symbols: str, id: str = "", **parameters: Any) -> StrategyActivated:  # noqa: A002
+    return StrategyActivated(
+        id=id or f"activate-{strategy}-{'-'.join(symbols)}", **SAID, strategy=strategy, version=1,
+        parameters=PARAMETERS[strategy] | parameters, symbols=symbols or SYMBOLS[:1],
+    )  # fmt: skip
+
+
+def opening(symbols: int = 1, strategies: Iterable[str] = ()) -> list[Instruction]:
+    """What stands before the first tick."""
+    return [
+        INSTRUCTIONS["tape_opened"],
+        *(declared(number) for number in range(1, symbols + 1)),
+        EngineActivated(id="engine_activated", **SAID, engine=ENGINE),
+        *(activated(strategy, *SYMBOLS[:symbols]) for strategy in strategies),
+    ]
+
+
+def golden_script() -> Script:
+    """A small fixed tape, of which the ledger is pinned: two instruments, two strategies, some instructions between."""
+    ticks = with_minutes(market_ticks(6_000, seed=20, symbols=2))
+    return [
+        *opening(2, ["m5_bos_retest", "ema_cross"]),
+        ticks[:3_000],
+        activated("m5_bos_retest", "EURUSD", "XAUUSD", id="refused"),
+        activated("ema_cross", "EURUSD", id="changed", fast=30),
+        ticks[3_000:],
+    ]
+
+
+def length(script: Script) -> int:
+    """How many ordinals a script takes."""
+    return sum(len(item) if isinstance(item, np.ndarray) else 1 for item in script)
+
+
+def messages(script: Script, cuts: Iterable[int] = (), first: int = 1) -> Iterator[Block | Instructed]:
+    """The script as messages: a block ends at every instruction and behind every ordinal of `cuts`."""
+    ends, ordinal = sorted(cuts), first
+    for item in script:
+        if not isinstance(item, np.ndarray):
+            yield Instructed(ordinal, item)
+            ordinal += 1
+            continue
+        places = [0, *(cut - ordinal + 1 for cut in ends if ordinal <= cut < ordinal + len(item) - 1), len(item)]
+        for start, stop in pairwise(places):
+            if stop > start:
+                yield Block(ordinal + start, item[start:stop])
+        ordinal += len(item)
+
+
+def up_to(ordinal: int, parts: Iterable[Block | Instructed]) -> Iterator[Block | Instructed]:
+    """The messages that begin at or before an ordinal (one that it lies in comes whole)."""
+    return (message for message in parts if message[0] <= ordinal)
+
+
+def behind(script: Script, ordinal: int) -> Script:
+    """What is left of a script behind an ordinal."""
+    rest: list[Ticks | Instruction] = []
+    for item in script:
+        size = len(item) if isinstance(item, np.ndarray) else 1
+        if ordinal <= 0:
+            rest.append(item)
+        elif isinstance(item, np.ndarray) and ordinal < size:
+            rest.append(item[ordinal:])
+        ordinal -= size
+    return rest
+
+
+def lines(events: Iterable[LedgerEvent]) -> list[bytes]:
+    """Events as the ledger stores them."""
+    return [event.model_dump_json().encode() for event in events]
+
+
+def ledger(parts: Iterable[Block | Instructed], engine: Engine | None = None) -> list[bytes]:
+    """The ledger that an engine (a new one unless given) makes of messages."""
+    engine = engine or Engine()
+    return lines(event for message in parts for event in engine.fold(message))
+
+
+def golden_snapshot() -> bytes:
+    """An engine inside a bar, with signals behind it and setups armed."""
+    engine = Engine()
+    ledger(up_to(2_500, messages(golden_script(), [2_500])), engine)
+    return engine.snapshot()
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def file_set(ticks: Ticks, *symbols: str, name: str = "ticks.csv", options: str = "") -> FileSet:
+    """Ticks as if they had been read from one file; `options` stands for what shapes them beside its content."""
+    digest = sha256(ticks.tobytes()).hexdigest()
+    names = list(symbols or SYMBOLS[:1])
+    file = SourceFile(
+        name=name, sha256=digest, format="plain", symbol=names[0], venue="test", rows=len(ticks), accepted=len(ticks),
+        rejected=0, first_time_ns=int(ticks["event_time"][0]) if len(ticks) else None,
+        last_time_ns=int(ticks["event_time"][-1]) if len(ticks) else None, bars=False,
+    )  # fmt: skip
+    identity = sha256(f"{digest}{options}".encode()).hexdigest()
+    return FileSet(symbols=names, files=[file], ticks=ticks, rejects=[], identity=identity)

@@ -1,0 +1,64 @@
+"""Every stored shape as today's encoder writes it, by the name of its file here. `python -m tests.golden.shapes` writes
+the files that are missing and never one that is there: what was stored once must be readable for ever."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from adapters.ledger import JetStreamLedger
+from adapters.memory import MemoryLog
+from adapters.snapshots import SnapshotStore
+from adapters.tape_log import JetStreamTape
+from domain.engine import ENGINE
+from domain.instructions import Instructed
+from domain.ports import LedgerEnd, Recorded, TapeEnd
+from domain.tape import Block, concatenate
+from tests import canonical
+
+HERE = Path(__file__).parent
+FEED = "0123456789abcdef"
+
+
+async def _messages() -> dict[str, bytes]:
+    """Whole messages, headers and all: one subject of a log for each."""
+    log = MemoryLog()
+    tape, end = JetStreamTape(log, "golden"), TapeEnd(ordinal=5, standing=5)
+    end = await tape.append(Instructed(6, canonical.INSTRUCTIONS["feed_opened"]), end)
+    end = await tape.append(Block(7, concatenate([canonical.TICKS[kind] for kind in ("clock", "quote")])), end, FEED)
+    end = await tape.append(Block(9, concatenate([canonical.TICKS[kind] for kind in ("trade", "bar")])), end, FEED)
+    end = await tape.append(Instructed(11, canonical.INSTRUCTIONS["strategy_deactivated"]), end, FEED)
+    events = [Recorded(event.number, event.model_dump_json().encode()) for event in canonical.EVENTS.values()]
+    await JetStreamLedger(log, "golden").append(events, LedgerEnd())
+    await SnapshotStore(log, "golden").save(b'{"engine":1}\n\x00\x01')
+    names = {
+        "tape.golden": ["instruction", "block", "block_of_bars", "instruction_in_feed"],
+        "ledger.golden": ["commit"],
+        "snapshot.golden": ["snapshot"],
+    }
+    shapes = {}
+    for subject, kinds in names.items():
+        stored = [message async for page in log.read(subject) for message in page]
+        for name, message in zip(kinds, stored, strict=True):
+            headers = json.dumps({"subject": message.subject, "headers": message.headers}, indent=1)
+            shapes[f"messages/{name}.json"] = headers.encode() + b"\n"
+            shapes[f"messages/{name}.bin"] = message.data
+    return shapes
+
+
+def written_today() -> dict[str, bytes]:
+    """File name -> bytes."""
+    return {
+        **{f"instructions/{kind}.json": i.model_dump_json().encode() for kind, i in canonical.INSTRUCTIONS.items()},
+        **{f"events/{kind}.json": event.model_dump_json().encode() for kind, event in canonical.EVENTS.items()},
+        **{f"ticks/{kind}.bin": tick.tobytes() for kind, tick in canonical.TICKS.items()},
+        f"snapshots/engine_{ENGINE}.bin": canonical.golden_snapshot(),
+        **asyncio.run(_messages()),
+    }
+
+
+if __name__ == "__main__":
+    for name, data in written_today().items():
+        path = HERE / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.write_bytes(data)
