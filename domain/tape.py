@@ -17,6 +17,7 @@ A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions a
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ TICK = np.dtype(
 )
 assert TICK.itemsize == 64  # a stored shape is for ever
 _WHOLE = np.dtype("V64")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Ticks = npt.NDArray[np.void]  # a one-dimensional array of TICK
 
@@ -73,6 +75,13 @@ class Block(NamedTuple):
 def position(tape: str, ordinal: int) -> str:
     """The public name of a place on a tape: `main:1234`."""
     return f"{tape}:{ordinal}"
+
+
+def utc(time_ns: int) -> str:
+    """A time as people read it: ISO 8601 with Z, and nanoseconds only if there are any."""
+    seconds, nanos = divmod(time_ns, 1_000_000_000)
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{nanos:09d}Z" if nanos else f"{text}Z"
 
 
 def empty_ticks(count: int) -> Ticks:
