@@ -130,7 +130,7 @@ class Connection:
     def unavailable(self, what: str) -> Unavailable:
         return Unavailable(
             f"NATS at {self.url} did not answer within {self.budget_s:g} s ({what}; last error: {self._last_error}); "
-            "start it with `cdb up`, or set CDB_NATS_URL to a server that runs"
+            "start it, or set CDB_NATS_URL to a server that runs"
         )
 
     # Answers

@@ -36,7 +36,7 @@ from adapters import subjects
 from adapters.event_store import EventStore
 from adapters.jetstream import Connection, JetStreamLog, connect, provision, require_durable
 from adapters.subjects import Stream
-from domain.errors import Conflict, DeskError
+from domain.errors import Conflict, DeskError, Unavailable
 from domain.ports import Append, Log
 
 T = TypeVar("T")
@@ -160,6 +160,8 @@ class LogSubscription(Subscription[ApplicationRecorder]):
                 page = self._waiting.result()
             except CancelledError:
                 raise StopIteration from None
+            except Unavailable as error:
+                raise OperationalError(str(error)) from error
             self._ready = [event for event in reversed(page) if not self._topics or event.topic in self._topics]
         if self._has_been_stopped:
             raise StopIteration

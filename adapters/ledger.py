@@ -1,5 +1,6 @@
 """The ledger over a log: commits of numbered events, one line of JSON an event, at most 512 KiB a commit."""
 
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
@@ -13,7 +14,7 @@ COMMIT = "commit"
 MAX_COMMIT_BYTES = 512 * 1024
 
 
-class JetStreamLedger:
+class StoredLedger:
     """The ledger of one desk on any Log."""
 
     def __init__(self, log: Log, desk: str) -> None:
@@ -36,11 +37,50 @@ class JetStreamLedger:
         return end
 
     async def read(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
-        """Pages of recorded events with number > after, as bytes."""
+        """Pages of recorded events with number > after, as bytes. Raises TapeBroken where numbers are missing."""
+        async with aclosing(self._pages(after)) as pages:
+            async for page in pages:
+                for event in page:
+                    if event.number != after + 1:
+                        raise TapeBroken(
+                            f"the ledger of desk {self.desk} has no events {after + 1} to {event.number - 1}: "
+                            "they were durable and are gone. Run `cdb verify`, and restore the store from a backup."
+                        )
+                    after = event.number
+                yield page
+
+    def by_number(self, after: int = 0) -> "ByNumber":
+        """Recorded events one by one, each asked for by its number."""
+        return ByNumber(self._pages(after))
+
+    async def _pages(self, after: int) -> AsyncGenerator[list[Recorded], None]:
         start = await sequence_before(self._log, self.subject, after + 1)
         async with aclosing(self._log.read(self.subject, start)) as pages:
             async for page in pages:
                 yield [event for message in page for event in _recorded(message) if event.number > after]
+
+
+class ByNumber:
+    """Recorded events in ascending order; a number that is missing gives None. Close it with `aclosing`."""
+
+    def __init__(self, pages: AsyncGenerator[list[Recorded], None]) -> None:
+        self._pages = pages
+        self._waiting: deque[Recorded] = deque()
+
+    async def take(self, number: int) -> bytes | None:
+        """The bytes of event `number`, None when the ledger has no such event."""
+        while True:
+            while self._waiting and self._waiting[0].number < number:
+                self._waiting.popleft()
+            if self._waiting:
+                return self._waiting.popleft().line if self._waiting[0].number == number else None
+            page = await anext(self._pages, None)
+            if page is None:
+                return None
+            self._waiting.extend(page)
+
+    async def aclose(self) -> None:
+        await self._pages.aclose()
 
 
 def _commits(events: Sequence[Recorded]) -> Iterator[list[Recorded]]:

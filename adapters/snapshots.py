@@ -1,11 +1,14 @@
 """Engine snapshots over a log: the newest few of each desk, each with its hash; never the truth, only a shortcut."""
 
 import hashlib
+import logging
 
 from adapters import subjects
 from adapters.subjects import TOPIC
-from domain.errors import Conflict
+from domain.errors import Conflict, InvalidInput
 from domain.ports import Append, Log
+
+log = logging.getLogger("cdb.snapshots")
 
 SHA256 = "Sha256"
 
@@ -31,3 +34,5 @@ class SnapshotStore:
             await self._log.append(Append(self._subject, data, headers, expected=last.sequence if last else 0))
         except Conflict:
             return
+        except InvalidInput as error:  # larger than a message: the desk goes on without a shortcut
+            log.warning("desk %s: no snapshot was stored: %s", self._subject, error)

@@ -25,7 +25,7 @@ STANDING, FEED = "Standing", "Feed"
 TICKS, TICKS_FROM_BARS = "ticks", "ticks+bars"
 
 
-class JetStreamTape:
+class StoredTape:
     """One tape of that name on any Log."""
 
     def __init__(self, log: Log, name: str) -> None:

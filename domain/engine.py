@@ -28,7 +28,7 @@ from domain.instructions import (
 from domain.instruments import Instrument
 from domain.signals import handler as handlers
 from domain.signals.handler import BUY, SIGNAL, Handler, Parameters, Signals, States
-from domain.tape import Block, Ticks
+from domain.tape import Block, Ticks, impossible, utc
 
 ENGINE = 1
 MAX_REASON = 1_000  # characters: a reason may quote what was asked, and an answer must fit into a commit
@@ -69,6 +69,7 @@ class Engine:
     def __init__(self) -> None:
         self.ordinal = 0
         self.number = 0
+        self.time_ns = 0  # of the last record: a tape never goes back
         self.instruments: dict[int, Instrument] = {}
         self.strategies: dict[str, ActiveStrategy] = {}  # by name, in order of activation
         self.answered: set[str] = set()
@@ -80,12 +81,26 @@ class Engine:
         if first != self.ordinal + 1:
             raise TapeBroken(f"ordinal {self.ordinal + 1} is missing on the tape: the next message starts at {first}")
         if isinstance(message, Block):
+            self._refuse_impossible(message)
             events: list[LedgerEvent] = self._signals(message.first, message.records)
-            self.ordinal = message.last
+            self.ordinal, self.time_ns = message.last, int(message.records["receive_time"][-1])
         else:
             self.ordinal = first
             events = self._instruct(message.instruction)
         return events
+
+    def _refuse_impossible(self, block: Block) -> None:
+        """No sequencer writes such records: whoever did, nothing is decided on them."""
+        declared = np.zeros(max(self.instruments, default=0) + 1, np.bool_)
+        declared[list(self.instruments)] = True
+        index = impossible(block.records, self.time_ns, declared)
+        if index >= 0:
+            record = block.records[index]
+            raise TapeBroken(
+                f"the record at ordinal {block.first + index} is impossible: time {utc(int(record['receive_time']))} "
+                f"behind {utc(self.time_ns)}, kind {record['kind']}, instrument {record['instrument']}; "
+                "no sequencer wrote it"
+            )
 
     # -- signals -------------------------------------------------------------------------------------------------
 
@@ -211,6 +226,7 @@ class Engine:
             engine=ENGINE,
             ordinal=self.ordinal,
             number=self.number,
+            time_ns=self.time_ns,
             instruments=self.instruments,
             answered=sorted(self.answered),
             strategies=[
@@ -237,7 +253,7 @@ class Engine:
             if meta.engine != ENGINE:
                 return None
             engine = cls()
-            engine.ordinal, engine.number = meta.ordinal, meta.number
+            engine.ordinal, engine.number, engine.time_ns = meta.ordinal, meta.number, meta.time_ns
             engine.instruments, engine.answered = meta.instruments, set(meta.answered)
             offset = 0
             for saved in meta.strategies:
@@ -270,6 +286,7 @@ class _Snapshot(BaseModel):
     engine: int
     ordinal: int
     number: int
+    time_ns: int
     instruments: dict[int, Instrument]
     answered: list[str]
     strategies: list[_StrategySnapshot]

@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from domain.kernel import kernel
+
 TICK = np.dtype(
     [
         ("event_time", "<i8"),
@@ -98,6 +100,23 @@ def market(records: Ticks) -> npt.NDArray[np.bool_]:
     """Which records are market ticks, not clock records."""
     mask: npt.NDArray[np.bool_] = records["kind"] != CLOCK
     return mask
+
+
+@kernel
+def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_]) -> int:
+    """The index of the first record that goes back in time, is of no kind, or names no declared instrument; else -1.
+
+    `declared` is by instrument number; number 0 is what clock records, and only they, have.
+    """
+    time_ns = after_ns
+    for index in range(len(records)):
+        record = records[index]
+        if record.receive_time < time_ns or record.kind > TRADE or (record.kind == CLOCK) != (record.instrument == 0):
+            return index
+        if record.kind != CLOCK and (record.instrument >= len(declared) or not declared[record.instrument]):
+            return index
+        time_ns = record.receive_time
+    return -1
 
 
 def blocks(first: int, records: Ticks, size: int = MAX_BLOCK_RECORDS) -> Iterator[Block]:

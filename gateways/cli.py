@@ -25,7 +25,7 @@ from rich.table import Table
 
 from domain.errors import DeskError, InvalidInput
 
-Progressing = Callable[[str, int, int], None]  # (stage, done, total)
+Progressing = Callable[[str, int, int, str], None]  # (stage, done, total, unit)
 T = TypeVar("T")
 
 
@@ -114,7 +114,9 @@ def run(
     strategy: Annotated[
         list[str] | None, typer.Option("--strategy", help="Signal handler, name or name@version.")
     ] = None,
-    param: Annotated[list[str] | None, typer.Option("--param", help="Strategy parameter NAME=VALUE.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="Strategy parameter NAME=VALUE, or STRATEGY.NAME=VALUE.")
+    ] = None,
     symbol: Annotated[list[str] | None, typer.Option("--symbol", help="Symbols the strategy trades.")] = None,
     speed: Annotated[str, typer.Option("--speed", help="max: as fast as every decision becomes durable.")] = "max",
     exit_when_done: Annotated[bool, typer.Option("--exit-when-done", help="Stop when the feed has ended.")] = False,
@@ -133,7 +135,7 @@ def run(
     parameters = dict(_pair(item) for item in param or [])
     operations = context.obj.operations(desk)
     feeds, names = feed or ["demo"], strategy or ["m5_bos_retest"]
-    with _progress("ticks") as progress:
+    with _Progress() as progress:
         report = _await(operations.run(feeds, options, names, parameters, symbols, progress), as_json=as_json)
     if as_json:
         _print_json(report)
@@ -160,7 +162,7 @@ def ingest(
 ) -> None:
     """Make a dataset tape from files. The same files again add nothing; an interrupted import continues."""
     options = _feed_options(symbol, venue, format, price, spread, strict)
-    with _progress("ticks") as progress:
+    with _Progress() as progress:
         report = _await(context.obj.operations().ingest(files, options, tape, progress), as_json=as_json)
     if as_json:
         _print_json(report)
@@ -205,15 +207,24 @@ def signals(
 @app.command()
 def verify(context: typer.Context, desk: DeskOption = None, as_json: JsonOption = False) -> None:
     """Re-execute the tape and compare every event of the ledger, byte for byte."""
-    with _progress("records") as progress:
+    with _Progress() as progress:
         report = _await(context.obj.operations(desk).verify(progress), as_json=as_json)
     if as_json:
         _print_json(report)
     else:
         _print_report("Verification", {k: v for k, v in report.items() if k != "first_divergence"})
         if first := report["first_divergence"]:
-            _print_report("First divergence", first)
-        elif not report["problem"]:
+            _print_report(
+                "First divergence", {side: "missing" if text is None else text for side, text in first.items()}
+            )
+        elif report["problem"]:
+            out.print("[red]The store cannot be trusted, or not be re-executed here.[/red]")
+        elif report["pending"]:
+            out.print(
+                f"[yellow]{report['pending']:,} decisions of the tape are not in the ledger: the engine was stopped "
+                "before them, or the ledger was cut short.[/yellow] Run the feed again, then verify."
+            )
+        else:
             out.print("[green]The ledger is what this engine computes from the tape.[/green]")
     if report["diverged"]:
         raise typer.Exit(1)
@@ -282,7 +293,8 @@ def _await(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
 async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.ensure_future(work)
     if sys.platform != "win32":
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     return await task
 
 
@@ -290,16 +302,15 @@ def _complain(error: DeskError) -> None:
     err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
-class _progress:  # noqa: N801  used as a function
-    """A progress bar on standard error: `with _progress("ticks") as progress: progress(stage, done, total)`."""
+class _Progress:
+    """Progress bars on standard error: `with _Progress() as progress: progress(stage, done, total, unit)`."""
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self) -> None:
         self._bar = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("[cyan]{task.fields[rate]}"), TimeElapsedColumn(),
             console=err, transient=True, disable=not err.is_terminal,
         )  # fmt: skip
-        self._unit = unit
         self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> Progressing:
@@ -309,11 +320,11 @@ class _progress:  # noqa: N801  used as a function
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def _update(self, stage: str, done: int, total: int) -> None:
+    def _update(self, stage: str, done: int, total: int, unit: str) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total, rate="")
         task = self._bar.tasks[self._tasks[stage]]
-        rate = f"{done / task.elapsed:,.0f} {self._unit}/s" if task.elapsed else ""
+        rate = f"{done / task.elapsed:,.0f} {unit}/s" if task.elapsed else ""
         self._bar.update(task.id, completed=done, total=total, rate=rate)
 
 
@@ -437,8 +448,10 @@ def _print_session(report: Mapping[str, Any], feeds: Sequence[str], strategies: 
 
 def _print_report(title: str, report: Mapping[str, Any]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in report.items():
-        table.add_row(name.replace("_", " "), _cell(value))
+        table.add_row(name.replace("_", " "), escape(_cell(value)))
     out.print(table)
 
 

@@ -8,7 +8,6 @@ refused with the overlap named.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from domain.errors import InvalidInput, Overlap
 from domain.instructions import FeedCompleted, FeedFile, FeedOpened
 from domain.instruments import instrument_for
-from domain.tape import MAX_BLOCK_RECORDS, Ticks
+from domain.tape import MAX_BLOCK_RECORDS, Ticks, utc
 from gateways.feeds.files import FileSet
 from gateways.sequencer import Sequencer
 
@@ -73,6 +72,13 @@ def admit(sequencer: Sequencer, files: FileSet) -> None:
     if feed in sequencer.standing.completed or sequencer.end.feed == feed:
         return
     end, times = sequencer.end, files.ticks["receive_time"]
+    if end.feed:
+        stopped = sequencer.standing.feeds[end.feed]
+        raise InvalidInput(
+            f"tape {sequencer.tape.name}: the feed of {', '.join(file.name for file in stopped.files)} stopped at tick "
+            f"{end.fed:,} of {stopped.ticks:,}. Run it again first, or use another tape (--desk NEW), "
+            "else its rest could never follow."
+        )
     first, last = int(times[0]), int(times[-1])
     if not end.ordinal or first >= end.time_ns:
         return
@@ -82,10 +88,10 @@ def admit(sequencer: Sequencer, files: FileSet) -> None:
         if feed.first_time_ns <= last and first <= feed.last_time_ns
     ]
     raise Overlap(
-        f"{_names(files)} begins at {_iso(first)}, but tape {sequencer.tape.name} already reaches {_iso(end.time_ns)}: "
-        f"{_iso(first)} to {_iso(min(end.time_ns, last))} overlaps "
+        f"{_names(files)} begins at {utc(first)}, but tape {sequencer.tape.name} already reaches {utc(end.time_ns)}: "
+        f"{utc(first)} to {utc(min(end.time_ns, last))} overlaps "
         f"{' and '.join(known) or 'time that has passed on this tape'}. A tape never goes back: "
-        "use another one (--desk NEW), or give a file that begins later."
+        "use another one (--desk NEW for a desk, --tape NEW for a dataset), or give a file that begins later."
     )
 
 
@@ -125,7 +131,3 @@ def _numbered(files: FileSet, numbers: dict[str, int]) -> Ticks:
 
 def _names(files: FileSet) -> str:
     return ", ".join(file.name for file in files.files)
-
-
-def _iso(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

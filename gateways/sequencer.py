@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from domain.errors import InvalidInput, Unavailable
+from domain.errors import Conflict, InvalidInput, NotDurable, Unavailable
 from domain.instructions import (
     EngineActivated,
     FeedCompleted,
@@ -31,7 +31,7 @@ from domain.instructions import (
 )
 from domain.instruments import Instrument
 from domain.ports import TapeEnd, TapeLog
-from domain.tape import MAX_BLOCK_RECORDS, Block, Ticks, concatenate, market
+from domain.tape import MAX_BLOCK_RECORDS, Block, Ticks, blocks, concatenate, market
 from gateways.clock import SECOND_NS, LiveClock, second_mark, tzdata_version, with_clock
 
 log = logging.getLogger("cdb.sequencer")
@@ -43,13 +43,27 @@ ACTOR, AUTHORITY = "sequencer", "operator"
 Draft = Callable[[int, int], Instruction]  # (ordinal, tape time) -> the instruction that stands there
 
 
+class Activation(NamedTuple):
+    """A strategy version with all its parameters (ready for JSON) and the symbols it watches."""
+
+    strategy: str
+    version: int
+    parameters: dict[str, Any]
+    symbols: tuple[str, ...]
+
+    @classmethod
+    def of(cls, instruction: StrategyActivated) -> "Activation":
+        """What an instruction activated."""
+        return cls(instruction.strategy, instruction.version, instruction.parameters, instruction.symbols)
+
+
 class Standing(NamedTuple):
     """What the tape's instructions have declared so far and still holds."""
 
     opened: bool
     engine: int
     instruments: dict[str, int]  # symbol -> number
-    strategies: dict[str, StrategyActivated]
+    strategies: dict[str, Activation]
     feeds: dict[str, FeedOpened]
     completed: set[str]
 
@@ -152,16 +166,14 @@ class Sequencer:
         if self.standing.engine != engine:
             await self.declare(EngineActivated, engine=engine)
 
-    async def activate_strategies(self, wanted: list[StrategyActivated]) -> None:
+    async def activate_strategies(self, wanted: list[Activation]) -> None:
         """Exactly these run from the tape's end on; what differs from the standing ones is written."""
         active = self.standing.strategies
         for name in [name for name in active if name not in {w.strategy for w in wanted}]:
             await self.declare(StrategyDeactivated, strategy=name)
         for activation in wanted:
-            content = {"strategy", "version", "parameters", "symbols"}
-            now = active.get(activation.strategy)
-            if now is None or now.model_dump(include=content) != activation.model_dump(include=content):
-                await self.declare(StrategyActivated, **activation.model_dump(include=content))
+            if active.get(activation.strategy) != activation:
+                await self.declare(StrategyActivated, **activation._asdict())
 
     # -- the writer ----------------------------------------------------------------------------------------------
 
@@ -185,12 +197,15 @@ class Sequencer:
         time_ns = self._live_ns(self.live) if self.live else self._end.time_ns
         try:
             instruction = draft(self._end.ordinal + 1, time_ns)
-        except Exception as error:  # its caller erred, not the tape
+            feed = "" if isinstance(instruction, FeedCompleted) else self._end.feed
+            self._end = await self.tape.append(Instructed(self._end.ordinal + 1, instruction), self._end, feed)
+        except (Conflict, Unavailable, NotDurable):
+            raise
+        except Exception as error:  # its caller erred (a draft that raises, content too large), not the tape
             self._instructions.popleft()
-            done.set_exception(error)
+            if not done.done():
+                done.set_exception(error)
             return
-        feed = "" if isinstance(instruction, FeedCompleted) else self._end.feed
-        self._end = await self.tape.append(Instructed(self._end.ordinal + 1, instruction), self._end, feed)
         self.standing = stand(self.standing, instruction)
         self._instructions.popleft()
         _resolve(done, self._end.ordinal)
@@ -222,17 +237,19 @@ class Sequencer:
 
     async def _write_second(self, live: LiveClock) -> None:
         marks = second_mark(live.now_ns(), self._end)
-        if len(marks):
-            self._end = await self.tape.append(Block(self._end.ordinal + 1, marks), self._end, self._end.feed)
+        for block in blocks(self._end.ordinal + 1, marks):  # the marks of years, if the tape rested so long
+            self._end = await self.tape.append(block, self._end, self._end.feed)
 
     async def _tick(self) -> None:
         assert self.live is not None
+        drifts = False
         while True:
             now = self.live.now_ns()
             await asyncio.sleep((SECOND_NS - now % SECOND_NS) / SECOND_NS)
             self._wake.set()
             drift_ns = self.live.drift_ns()
-            if abs(drift_ns) > DRIFT_ALARM_NS:
+            drifts, drifted = abs(drift_ns) > DRIFT_ALARM_NS, drifts
+            if drifts and not drifted:
                 log.error(
                     "tape %s: the wall clock is %.1f s away from tape time; correct it and start again",
                     self.tape.name, drift_ns / SECOND_NS,
@@ -290,7 +307,7 @@ def stand(standing: Standing, instruction: Instruction) -> Standing:
         case InstrumentDeclared():
             standing.instruments[instruction.instrument.symbol] = instruction.number
         case StrategyActivated():
-            standing.strategies[instruction.strategy] = instruction
+            standing.strategies[instruction.strategy] = Activation.of(instruction)
         case StrategyDeactivated():
             standing.strategies.pop(instruction.strategy, None)
         case FeedOpened():

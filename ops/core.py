@@ -5,10 +5,11 @@ compared with what stands there, not appended: every restart is a verification. 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import logging
+from collections.abc import Callable
 from contextlib import aclosing
 
-from adapters.ledger import JetStreamLedger
+from adapters.ledger import ByNumber, StoredLedger
 from adapters.snapshots import SnapshotStore
 from domain.engine import Engine
 from domain.errors import Diverged
@@ -16,18 +17,21 @@ from domain.events import LedgerEvent
 from domain.ports import LedgerEnd, Log, Recorded, TapeLog
 from domain.tape import position
 
+log = logging.getLogger("cdb.core")
+
 SNAPSHOT_EVERY = 1_000_000  # ordinals: a tenth of a second of replay
 
 
 class Core:
-    """The one engine of a desk. `folded` is the tape ordinal up to which every decision is durable."""
+    """The one engine of a desk. `folded` is the tape ordinal up to which every decision is durable; `observe` is told
+    of events once they are."""
 
     def __init__(
-        self, log: Log, desk: str, tape: TapeLog, *, observe: Callable[[list[LedgerEvent]], None] | None = None
+        self, store: Log, desk: str, tape: TapeLog, *, observe: Callable[[list[LedgerEvent]], None] | None = None
     ):
         self.tape, self.desk = tape, desk
-        self.ledger = JetStreamLedger(log, desk)
-        self.snapshots = SnapshotStore(log, desk)
+        self.ledger = StoredLedger(store, desk)
+        self.snapshots = SnapshotStore(store, desk)
         self.engine = Engine()
         self.folded = 0
         self._observe = observe
@@ -41,10 +45,12 @@ class Core:
         self.engine = await self._restored()
         self._snapshot_at = self.engine.ordinal
         await self._advance()
-        recorded = _each(self.ledger.read(after=self.engine.number))
         if until is not None and self.folded >= until:
             return
-        async with aclosing(self.tape.follow(after=self.engine.ordinal)) as pages:
+        async with (
+            aclosing(self.ledger.by_number(after=self.engine.number)) as recorded,
+            aclosing(self.tape.follow(after=self.engine.ordinal)) as pages,
+        ):
             async for page in pages:
                 events = [event for message in page for event in self.engine.fold(message)]
                 await self._commit(events, recorded)
@@ -60,35 +66,37 @@ class Core:
 
     async def save(self) -> None:
         """Store a snapshot of the engine as it stands (its events are durable)."""
-        if self.engine.ordinal > self._snapshot_at:
-            self._snapshot_at = self.engine.ordinal
+        ordinal = self.engine.ordinal
+        if ordinal > self._snapshot_at:
             await self.snapshots.save(self.engine.snapshot())
+            self._snapshot_at = ordinal
 
     async def _restored(self) -> Engine:
-        data = await self.snapshots.load()
+        data, tape_end = await self.snapshots.load(), (await self.tape.end()).ordinal
         engine = Engine.restore(data) if data else None
-        if engine and engine.number <= self._end.number and engine.ordinal <= (await self.tape.end()).ordinal:
-            return engine
-        return Engine()  # what stands beyond the ledger or the tape was not decided here
+        if engine is None:
+            return Engine()
+        if engine.number > self._end.number or engine.ordinal > tape_end:
+            log.warning(
+                "desk %s: a snapshot stands at record %d and event %d, but the tape ends at %d and the ledger at %d; "
+                "what was durable is gone. Starting from the first record; run `cdb verify`.",
+                self.desk, engine.ordinal, engine.number, tape_end, self._end.number,
+            )  # fmt: skip
+            return Engine()
+        return engine
 
-    async def _commit(self, events: list[LedgerEvent], recorded: AsyncIterator[Recorded]) -> None:
-        lines = [(event, Recorded(event.number, event.model_dump_json().encode())) for event in events]
-        known = self._end.number
-        for event, computed in lines:
-            if computed.number <= known:
-                stands = await anext(recorded, None)
-                if stands != computed:
-                    raise Diverged(
-                        computed.number,
-                        position(self.desk, event.ordinal),
-                        stands.line.decode(errors="replace") if stands else None,
-                        computed.line.decode(),
-                    )
-        fresh = [computed for _, computed in lines if computed.number > known]
+    async def _commit(self, events: list[LedgerEvent], recorded: ByNumber) -> None:
+        """Compare what the ledger has already, append what it has not."""
+        fresh = [event for event in events if event.number > self._end.number]
+        for event in events[: len(events) - len(fresh)]:
+            computed, stands = _line(event), await recorded.take(event.number)
+            if stands != computed:
+                found = stands.decode(errors="replace") if stands is not None else None
+                raise Diverged(event.number, position(self.desk, event.ordinal), found, computed.decode())
         if fresh:
-            self._end = await self.ledger.append(fresh, self._end)
-        if self._observe and events:
-            self._observe(events)
+            self._end = await self.ledger.append([Recorded(event.number, _line(event)) for event in fresh], self._end)
+            if self._observe:
+                self._observe(fresh)
 
     async def _advance(self) -> None:
         async with self._progress:
@@ -98,7 +106,5 @@ class Core:
             await self.save()
 
 
-async def _each(pages: AsyncGenerator[list[Recorded], None]) -> AsyncIterator[Recorded]:
-    async for page in pages:
-        for event in page:
-            yield event
+def _line(event: LedgerEvent) -> bytes:
+    return event.model_dump_json().encode()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import NamedTuple
 
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.errors import InvalidInput
 from domain.instructions import FeedCompleted, FeedOpened, InstrumentDeclared
 from domain.ports import Log
@@ -39,8 +39,10 @@ async def ingest(
 ) -> Ingested:
     """Put files on their dataset tape (or the named one). The same files again add nothing."""
     started = time.perf_counter()
-    tape = JetStreamTape(log, name or dataset_name(files))
+    tape = StoredTape(log, name or dataset_name(files))
     async with Sequencer.open(tape) as sequencer:
+        if sequencer.standing.engine:
+            raise InvalidInput(f"tape {tape.name!r} is a desk's own; feed it with `cdb run --desk {tape.name}`")
         fed = await feed_files(sequencer, files, progress=progress)
         blocks = sequencer.blocks
     return Ingested(
@@ -60,7 +62,7 @@ async def read_dataset(log: Log, name: str) -> FileSet:
     A tape of one feed has that feed's identity, so the same files by `file:` or by `tape:` are the same feed; any other
     has that of its ticks, which changes as it grows.
     """
-    tape = JetStreamTape(log, name)
+    tape = StoredTape(log, name)
     parts: list[Ticks] = []
     symbols: dict[int, str] = {}
     feeds: dict[str, FeedOpened] = {}

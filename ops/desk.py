@@ -12,14 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from adapters.jetstream import JetStreamLog
-from adapters.ledger import JetStreamLedger
-from adapters.tape_log import JetStreamTape
+from adapters.ledger import StoredLedger
+from adapters.tape_log import StoredTape
 from domain.engine import prepare
 from domain.errors import InvalidInput
 from domain.events import LEDGER_EVENT, SignalRaised
 from domain.instruments import canonical_symbol
+from domain.ports import Log
 from domain.signals.handler import REGISTRY
-from domain.tape import position
+from domain.tape import position, utc
 from gateways.cli import Progressing, configure_logging
 from gateways.feeds.demo import demo_ticks
 from gateways.feeds.files import FeedOptions, FileSet, read_files, write_rejects
@@ -52,19 +53,19 @@ class Desk:
     async def ingest(
         self, paths: Sequence[Path], options: Mapping[str, Any], tape: str | None, progress: Progressing
     ) -> Mapping[str, Any]:
-        files = read_files(paths, _feed_options(options), progress)
+        files = read_files(paths, _feed_options(options), _reading(progress))
         rejects = self._write_rejects(files)
         async with open_log(self._settings) as log:
-            done = await ingest(log, files, tape, lambda ticks: progress("tape", ticks, len(files.ticks)))
+            done = await ingest(log, files, tape, lambda ticks: progress("tape", ticks, len(files.ticks), "ticks"))
         return done._asdict() | {"rejects": rejects}
 
     async def tapes(self) -> Sequence[Mapping[str, Any]]:
         async with open_log(self._settings) as log:
             found = []
             for subject in await log.subjects("tape.*"):
-                end = await JetStreamTape(log, subject.removeprefix("tape.")).end()
+                end = await StoredTape(log, subject.removeprefix("tape.")).end()
                 found.append(
-                    {"tape": subject.removeprefix("tape."), "records": end.ordinal, "market_time": _iso(end.time_ns)}
+                    {"tape": subject.removeprefix("tape."), "records": end.ordinal, "market_time": utc(end.time_ns)}
                 )
             return found
 
@@ -90,7 +91,7 @@ class Desk:
                 self._settings.desk,
                 files,
                 choices,
-                progress=lambda ticks: progress("tape and engine", ticks, len(files.ticks)),
+                progress=lambda ticks: progress("tape and engine", ticks, len(files.ticks), "ticks"),
             )
         return report._asdict() | {"rejects": rejects}
 
@@ -99,7 +100,8 @@ class Desk:
     ) -> Sequence[Mapping[str, Any]]:
         desk, first, last = self._settings.desk, _nanos(start), _nanos(end)
         wanted = canonical_symbol(symbol) if symbol else None
-        async with open_log(self._settings) as log, aclosing(JetStreamLedger(log, desk).read()) as pages:
+        async with open_log(self._settings) as log, aclosing(StoredLedger(log, desk).read()) as pages:
+            await _must_stand(log, StoredTape(log, desk))
             return [
                 _signal_row(event, desk)
                 async for page in pages
@@ -114,14 +116,17 @@ class Desk:
     async def verify(self, progress: Progressing) -> Mapping[str, Any]:
         desk = self._settings.desk
         async with open_log(self._settings) as log:
-            tape = JetStreamTape(log, desk)
-            found = await verify(log, desk, tape, lambda done, total: progress("re-executing", done, total))
+            tape = StoredTape(log, desk)
+            await _must_stand(log, tape)
+            found = await verify(log, desk, tape, lambda done, total: progress("re-executing", done, total, "records"))
         return asdict(found)
 
     async def bench(self, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None:
         from ops.bench.run import run_benchmarks
 
-        await run_benchmarks(names, report)
+        folder = self._settings.data_dir / "bench"  # the disk that the desk itself would use
+        folder.mkdir(parents=True, exist_ok=True)
+        await run_benchmarks(folder, names, report)
 
     @asynccontextmanager
     async def _files(
@@ -134,7 +139,7 @@ class Desk:
         kind, _, rest = feeds[0].partition(":")
         if kind == "file":
             paths = [Path(feed.partition(":")[2]).expanduser() for feed in feeds]
-            files = read_files(paths, _feed_options(options), progress)
+            files = read_files(paths, _feed_options(options), _reading(progress))
             async with open_log(self._settings) as log:
                 yield files, log
         elif kind == "tape" and rest:
@@ -167,9 +172,28 @@ def _choice(name: str, parameters: Mapping[str, str], symbols: tuple[str, ...] |
     match = re.fullmatch(r"([a-z0-9_]+)(?:@v?(\d+))?", name)
     if not match:
         raise InvalidInput(f"--strategy {name!r} is not a name or name@version; `cdb strategies` lists them")
-    choice = StrategyChoice(match[1], int(match[2]) if match[2] else None, dict(parameters), symbols)
+    own = {name.removeprefix(f"{match[1]}."): value for name, value in parameters.items() if _concerns(name, match[1])}
+    choice = StrategyChoice(match[1], int(match[2]) if match[2] else None, dict(own), symbols)
     prepare(choice.name, choice.version, choice.parameters)
     return choice
+
+
+def _concerns(parameter: str, strategy: str) -> bool:
+    """`window_bars` is of every strategy, `ema_cross.fast` of that one."""
+    return "." not in parameter or parameter.startswith(f"{strategy}.")
+
+
+def _reading(progress: Progressing) -> Callable[[str, int, int], None]:
+    return lambda name, done, total: progress(f"reading {name}", done, total, "B")
+
+
+async def _must_stand(log: Log, tape: StoredTape) -> None:
+    """A mistyped desk is not an empty one."""
+    if (await log.last(tape.subject)) is None:
+        desks = [subject.removeprefix("tape.") for subject in await log.subjects("tape.*")]
+        raise InvalidInput(
+            f"no tape is named {tape.name!r}; there are {', '.join(desks) or 'none: `cdb run` makes one'}"
+        )
 
 
 def _defaults(name: str, version: int) -> str:
@@ -184,7 +208,7 @@ def _signal_row(event: SignalRaised, desk: str) -> dict[str, Any]:
         "version": event.version,
         "symbol": event.symbol,
         "side": event.side,
-        "bar_time": _iso(event.bar_time_ns),
+        "bar_time": utc(event.bar_time_ns),
         "level": _decimal(event.level_nanos),
         "entry": _decimal(event.entry_nanos),
         "stop": _decimal(event.stop_nanos) if event.stop_nanos else None,
@@ -196,12 +220,6 @@ def _signal_row(event: SignalRaised, desk: str) -> dict[str, Any]:
 
 def _decimal(nanos: int) -> str:
     return f"{Decimal(nanos).scaleb(-9):.9f}"
-
-
-def _iso(time_ns: int) -> str:
-    seconds, nanos = divmod(time_ns, 1_000_000_000)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{nanos:09d}Z" if nanos else f"{text}Z"
 
 
 def _nanos(time: datetime | None) -> int | None:

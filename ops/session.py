@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.engine import ENGINE, prepare
 from domain.errors import InvalidInput
 from domain.events import LedgerEvent, SignalRaised
-from domain.instructions import StrategyActivated
 from domain.instruments import instrument_for
 from domain.ports import Log
 from gateways.feeds.files import FileSet
 from gateways.file_feed import Fed, admit, feed_files
-from gateways.sequencer import Sequencer
+from gateways.sequencer import Activation, Sequencer
 from ops.core import Core
 
 
@@ -28,7 +27,8 @@ class StrategyChoice(NamedTuple):
 
 
 class SessionReport(NamedTuple):
-    """What a session added. `signals` counts those of this session, also re-executed ones."""
+    """What a session added. `signals` and `seconds` are of this session: what it newly decided, from the first look at
+    the tape to the last durable decision (files are read before)."""
 
     desk: str
     files: int
@@ -54,7 +54,7 @@ async def run_session(
 
     Raises Overlap, InvalidInput, UnknownStrategy before anything is written; Diverged, Conflict, Unavailable later.
     """
-    started, tape = time.perf_counter(), JetStreamTape(log, desk)
+    started, tape = time.perf_counter(), StoredTape(log, desk)
     activations = [_activation(choice, files) for choice in strategies]
     signals = 0
 
@@ -89,16 +89,14 @@ async def run_session(
     )
 
 
-async def _activate(sequencer: Sequencer, files: FileSet, wanted: list[StrategyActivated]) -> None:
+async def _activate(sequencer: Sequencer, files: FileSet, wanted: list[Activation]) -> None:
     """What differs from the tape's standing state, before the first tick. Symbols that a strategy had, it keeps."""
     await sequencer.prepare([instrument_for(symbol) for symbol in files.symbols], int(files.ticks["receive_time"][0]))
     await sequencer.activate_engine(ENGINE)
     standing = sequencer.standing.strategies
     await sequencer.activate_strategies(
         [
-            activation.model_copy(
-                update={"symbols": tuple(sorted({*activation.symbols, *standing[activation.strategy].symbols}))}
-            )
+            activation._replace(symbols=tuple(sorted({*activation.symbols, *standing[activation.strategy].symbols})))
             if activation.strategy in standing
             else activation
             for activation in wanted
@@ -106,7 +104,7 @@ async def _activate(sequencer: Sequencer, files: FileSet, wanted: list[StrategyA
     )
 
 
-def _activation(choice: StrategyChoice, files: FileSet) -> StrategyActivated:
+def _activation(choice: StrategyChoice, files: FileSet) -> Activation:
     """What the engine would refuse is refused here, before anything is written."""
     handler, parameters, _ = prepare(choice.name, choice.version, choice.parameters)
     symbols = sorted({*(choice.symbols or files.symbols)})
@@ -114,13 +112,7 @@ def _activation(choice: StrategyChoice, files: FileSet) -> StrategyActivated:
         if symbol not in files.symbols:
             raise InvalidInput(f"symbol {symbol} is not in the feed, which has {', '.join(files.symbols)}")
         handler.initial(parameters, instrument_for(symbol))
-    return StrategyActivated(
-        id="wanted", actor="operator", authority="operator", occurred_at_ns=0,  # the sequencer writes its own of these
-        strategy=handler.name,
-        version=handler.version,
-        parameters=parameters.model_dump(mode="json"),
-        symbols=tuple(symbols),
-    )  # fmt: skip
+    return Activation(handler.name, handler.version, parameters.model_dump(mode="json"), tuple(symbols))
 
 
 async def beside(service: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Fed]) -> Fed:

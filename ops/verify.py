@@ -1,12 +1,14 @@
 """Verification: the engine runs over the tape again and its events are compared with the ledger, byte for byte."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import aclosing
+from dataclasses import dataclass
 
-from adapters.ledger import JetStreamLedger
+from adapters.ledger import StoredLedger
+from adapters.snapshots import SnapshotStore
 from domain.engine import Engine
 from domain.errors import TapeBroken
-from domain.ports import Log, Recorded, TapeLog
+from domain.ports import Log, TapeLog
 from domain.tape import position
 
 
@@ -22,8 +24,9 @@ class Divergence:
 
 @dataclass
 class Verification:
-    """What `verify` found. `pending` events are decided by the tape but not in the ledger yet (the engine was stopped).
-    `problem` says why re-execution ended early, and where."""
+    """What `verify` found. `pending` events are decided by the tape but are not in the ledger: the engine was stopped
+    before, or the ledger was cut short. `problem` says what makes the store itself untrustworthy, or why re-execution
+    ended early; `unverifiable` events could not be recomputed because of it."""
 
     checked: int = 0
     diverged: int = 0
@@ -38,41 +41,49 @@ class Verification:
         """True when every ledger event was recomputed equal."""
         return not (self.diverged or self.unverifiable or self.problem)
 
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
-
 
 async def verify(
     log: Log, desk: str, tape: TapeLog, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
     """Re-execute `tape` from its first record and compare the desk's ledger. Nothing is written."""
-    result, engine, last = Verification(), Engine(), (await tape.end()).ordinal
-    ledger = JetStreamLedger(log, desk)
-    ledger_end = (await ledger.end()).number
-    recorded = _Recorded(ledger)
+    result, engine, ledger, ledger_end = Verification(), Engine(), StoredLedger(log, desk), 0
     try:
-        async for page in tape.read():
-            for message in page:
-                for event in engine.fold(message):
-                    if event.number > ledger_end:
-                        result.pending += 1
-                        continue
-                    computed = event.model_dump_json().encode()
-                    stands = await recorded.take(event.number)
-                    result.checked += 1
-                    if stands != computed:
-                        _diverge(result, event.number, position(desk, event.ordinal), stands, computed)
-            result.records = engine.ordinal
-            if progress:
-                progress(engine.ordinal, last)
-        for number in range(engine.number + 1, ledger_end + 1):  # recorded, but the tape does not decide it
-            stands = await recorded.take(number)
-            result.checked += 1
-            _diverge(result, number, None, stands, None)
-    except TapeBroken as error:  # of the tape, or of the ledger's own commits
-        result.problem, result.records = str(error), engine.ordinal
-        result.unverifiable = max(0, ledger_end - result.checked)
+        last, ledger_end = (await tape.end()).ordinal, (await ledger.end()).number
+        result.problem = _lost(await SnapshotStore(log, desk).load(), last, ledger_end)
+        async with aclosing(ledger.by_number()) as recorded:
+            async with aclosing(tape.read()) as pages:
+                async for page in pages:
+                    for message in page:
+                        for event in engine.fold(message):
+                            if event.number > ledger_end:
+                                result.pending += 1
+                                continue
+                            result.checked += 1
+                            computed = event.model_dump_json().encode()
+                            stands = await recorded.take(event.number)
+                            if stands != computed:
+                                _diverge(result, event.number, position(desk, event.ordinal), stands, computed)
+                    if progress:
+                        progress(engine.ordinal, last)
+            for number in range(engine.number + 1, ledger_end + 1):  # recorded, but the tape does not decide it
+                _diverge(result, number, None, await recorded.take(number), None)
+                result.checked += 1
+    except TapeBroken as error:
+        result.problem = str(error)
+        result.unverifiable = ledger_end - result.checked
+    result.records = engine.ordinal
     return result
+
+
+def _lost(snapshot: bytes | None, tape_end: int, ledger_end: int) -> str | None:
+    """What a snapshot witnesses: it is stored only after all that it stands on is durable."""
+    engine = Engine.restore(snapshot) if snapshot else None
+    if engine is None or (engine.ordinal <= tape_end and engine.number <= ledger_end):
+        return None
+    return (
+        f"a snapshot was taken behind record {engine.ordinal} and event {engine.number}, but the tape ends at record "
+        f"{tape_end} and the ledger at event {ledger_end}: what was durable is gone. Restore the store from a backup."
+    )
 
 
 def _diverge(
@@ -86,22 +97,3 @@ def _diverge(
             recorded.decode(errors="replace") if recorded is not None else None,
             recomputed.decode() if recomputed is not None else None,
         )
-
-
-class _Recorded:
-    """The ledger's events by number, in ascending order; a number that is missing there gives None."""
-
-    def __init__(self, ledger: JetStreamLedger) -> None:
-        self._pages = ledger.read()
-        self._waiting: list[Recorded] = []
-
-    async def take(self, number: int) -> bytes | None:
-        while True:
-            while self._waiting and self._waiting[-1].number < number:
-                self._waiting.pop()
-            if self._waiting:
-                return self._waiting.pop().line if self._waiting[-1].number == number else None
-            page = await anext(self._pages, None)
-            if page is None:
-                return None
-            self._waiting = page[::-1]

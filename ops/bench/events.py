@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 from eventsourcing.persistence import StoredEvent
 
@@ -20,10 +21,10 @@ STATE = (
 PREFIX = "governance"
 
 
-async def append() -> AsyncIterator[Figure]:
+async def append(folder: Path) -> AsyncIterator[Figure]:
     """One event of a warm aggregate through the store, in turn with a bare publish of the same bytes."""
     count = 2000
-    async with stage() as at:
+    async with stage(folder) as at:
         store = EventStore(at.log, PREFIX)
         stored, bare = [], []
         for version in range(1, count + 1):
@@ -56,9 +57,9 @@ async def _packed(at: Stage, store: EventStore) -> Figure:
                   "five events of a new aggregate in one message, p50 of 300")  # fmt: skip
 
 
-async def load() -> AsyncIterator[Figure]:
+async def load(folder: Path) -> AsyncIterator[Figure]:
     """An aggregate of 100 events, each its own message, beside the bytes of one direct get."""
-    async with stage() as at:
+    async with stage(folder) as at:
         store = EventStore(at.log, PREFIX)
         for version in range(1, 101):
             await store.append([_event("bench.hundred", version)])
@@ -76,10 +77,10 @@ async def load() -> AsyncIterator[Figure]:
                  "load of an aggregate of 100 events in 100 messages, nothing cached, p50 of 200")  # fmt: skip
 
 
-async def follow() -> AsyncIterator[Figure]:
+async def follow(folder: Path) -> AsyncIterator[Figure]:
     """Catching up with stored events beside appending them; then one event from publish to follower."""
     count = 20_000
-    async with stage() as at:
+    async with stage(folder) as at:
         sequences = asyncio.Semaphore(64)
 
         async def write(number: int) -> None:

@@ -28,17 +28,17 @@ class Figure(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A server of the benchmark's own, on the disk that holds temporary files."""
+    """A server of the benchmark's own."""
 
     server: NatsServer
     log: JetStreamLog
 
 
 @asynccontextmanager
-async def stage(streams: tuple[Stream, ...] = STREAMS) -> AsyncIterator[Stage]:
-    """A fresh fsyncing server with its streams, removed afterwards."""
-    with TemporaryDirectory(prefix="cdb-bench-") as folder:
-        server = NatsServer(Path(folder) / "nats")
+async def stage(folder: Path, streams: tuple[Stream, ...] = STREAMS) -> AsyncIterator[Stage]:
+    """A fresh fsyncing server with its streams in `folder`, removed afterwards."""
+    with TemporaryDirectory(prefix="cdb-bench-", dir=folder) as made:
+        server = NatsServer(Path(made) / "nats")
         server.start()
         try:
             async with await connect(server.url) as connection:

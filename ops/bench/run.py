@@ -1,13 +1,14 @@
 """Which benchmarks there are, and how they run: one after the other, figures as they come."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from domain.errors import InvalidInput
 from ops.bench import events, tape
 from ops.bench.figure import Figure
 
-BENCHMARKS: dict[str, Callable[[], AsyncIterator[Figure]]] = {
+BENCHMARKS: dict[str, Callable[[Path], AsyncIterator[Figure]]] = {
     "handler": tape.handler,
     "replay_ticks": tape.replay_ticks,
     "import_ticks": tape.import_ticks,
@@ -19,10 +20,10 @@ BENCHMARKS: dict[str, Callable[[], AsyncIterator[Figure]]] = {
 }
 
 
-async def run_benchmarks(names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None:
-    """Run the named benchmarks (none named: all); each ends with the figure of its own name."""
+async def run_benchmarks(folder: Path, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None:
+    """Run the named benchmarks (none named: all) on the disk of `folder`; each ends with the figure of its own name."""
     if unknown := [name for name in names if name not in BENCHMARKS]:
         raise InvalidInput(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
     for name in names or BENCHMARKS:
-        async for figure in BENCHMARKS[name]():
+        async for figure in BENCHMARKS[name](folder):
             report(figure._asdict())

@@ -12,27 +12,23 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from adapters.subjects import TAPE, TOPIC
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.engine import ENGINE, Engine, prepare
-from domain.instructions import StrategyActivated
 from domain.instruments import Instrument, instrument_for
 from domain.ports import Append
 from domain.signals.handler import SIGNAL, Handler, States
 from domain.tape import MAX_BLOCK_RECORDS, Block, Ticks, blocks
 from gateways.feeds.files import FeedOptions, read_files
 from gateways.file_feed import feed_files
-from gateways.sequencer import Sequencer
+from gateways.sequencer import Activation, Sequencer
 from ops.bench.figure import Figure, Stage, per_second, percentile_ms, seconds_since, stage
 from ops.bench.workloads import SYMBOL, as_file_set, quotes, write_csv
 
 REPLAY_TICKS = 10_000_000
-EMA = StrategyActivated(
-    id="bench", actor="bench", authority="operator", occurred_at_ns=0,
-    strategy="ema_cross", version=1, parameters={"fast": 100, "slow": 400, "on": "ticks"}, symbols=(SYMBOL,),
-)  # fmt: skip
+EMA = Activation("ema_cross", 1, {"fast": 100, "slow": 400, "on": "ticks"}, (SYMBOL,))
 
 
-async def handler() -> AsyncIterator[Figure]:
+async def handler(_: Path) -> AsyncIterator[Figure]:
     """Each handler over ticks in memory, beside one pass that only adds up the mids."""
     ticks = quotes(REPLAY_TICKS)
     parts = [block.records for block in blocks(1, ticks)]
@@ -48,19 +44,19 @@ async def handler() -> AsyncIterator[Figure]:
         )  # fmt: skip
 
 
-async def replay_ticks() -> AsyncIterator[Figure]:
+async def replay_ticks(folder: Path) -> AsyncIterator[Figure]:
     """Workload A from the tape through a handler; the live-recorded tape of small blocks printed apart."""
-    async with stage() as at:
+    async with stage(folder) as at:
         await _import(at, "bulk", quotes(REPLAY_TICKS), activate=True)
         live_count, live_size = 300_000, 10
         await _record(at, "live", quotes(live_count), live_size)
         at.server.stop()
         at.server.start()
-        bulk = JetStreamTape(at.log, "bulk")
+        bulk = StoredTape(at.log, "bulk")
         read = per_second(REPLAY_TICKS, await _replay(bulk))
         handled = per_second(REPLAY_TICKS, await _replay(bulk, "ema_cross"))
         decided = per_second(REPLAY_TICKS, await _replay_engine(bulk))
-        live = per_second(live_count, await _replay(JetStreamTape(at.log, "live"), "ema_cross"))
+        live = per_second(live_count, await _replay(StoredTape(at.log, "live"), "ema_cross"))
     through = "ema_cross 100/400; server restarted before, page cache warm"
     yield Figure(
         "replay_live_blocks", live, "ticks/s", "replay_ticks", round(live / handled, 4),
@@ -77,12 +73,12 @@ async def replay_ticks() -> AsyncIterator[Figure]:
     )  # fmt: skip
 
 
-async def import_ticks() -> AsyncIterator[Figure]:
+async def import_ticks(folder: Path) -> AsyncIterator[Figure]:
     """Parsed ticks onto a tape, every block fsynced, beside bare publishes of the same size. Parsing printed apart."""
-    yield _parse()
+    yield _parse(folder)
     count = 5_000_000
     ticks = quotes(count)
-    async with stage() as at:
+    async with stage(folder) as at:
         payload = ticks[:MAX_BLOCK_RECORDS].tobytes()
         sequence, started = 0, time.perf_counter()
         bare = 200
@@ -98,10 +94,10 @@ async def import_ticks() -> AsyncIterator[Figure]:
     )  # fmt: skip
 
 
-async def live_ticks() -> AsyncIterator[Figure]:
+async def live_ticks(folder: Path) -> AsyncIterator[Figure]:
     """Single ticks of 100 symbols arriving on a fixed schedule, each timed from its due moment to its durable block."""
     rate, seconds, alone, sequence = 20_000, 10, [], 0
-    async with stage() as at:
+    async with stage(folder) as at:
         payload = quotes(40).tobytes()
         for _ in range(2000):
             started = time.perf_counter_ns()
@@ -118,13 +114,13 @@ async def live_ticks() -> AsyncIterator[Figure]:
                  round(reached / rate, 3), how)  # fmt: skip
 
 
-async def tape_bytes() -> AsyncIterator[Figure]:
+async def tape_bytes(folder: Path) -> AsyncIterator[Figure]:
     """Bytes a tick takes on disk, with and without the stream's S2 compression."""
     count, sizes, speeds = 1_000_000, {}, {}
     for compressed in (False, True):
-        async with stage((replace(TAPE, compressed=compressed),)) as at:
+        async with stage(folder, (replace(TAPE, compressed=compressed),)) as at:
             await _import(at, "bulk", quotes(count))
-            speeds[compressed] = per_second(count, await _replay(JetStreamTape(at.log, "bulk")))
+            speeds[compressed] = per_second(count, await _replay(StoredTape(at.log, "bulk")))
             at.server.stop()
             sizes[compressed] = sum(f.stat().st_size for f in at.server.store.rglob("*") if f.is_file()) / count
             at.server.start()
@@ -160,7 +156,7 @@ def _handled(name: str, parameters: dict[str, object], parts: list[Ticks]) -> fl
 async def _import(at: Stage, name: str, ticks: Ticks, *, activate: bool = False) -> float:
     """Seconds to put ticks on a new tape, every block fsynced."""
     files = as_file_set(ticks, f"workload-a-{len(ticks)}")
-    async with Sequencer.open(JetStreamTape(at.log, name)) as sequencer:
+    async with Sequencer.open(StoredTape(at.log, name)) as sequencer:
         if activate:
             await sequencer.prepare([instrument_for(SYMBOL)], int(ticks["receive_time"][0]))
             await sequencer.activate_engine(ENGINE)
@@ -172,13 +168,13 @@ async def _import(at: Stage, name: str, ticks: Ticks, *, activate: bool = False)
 
 async def _record(at: Stage, name: str, ticks: Ticks, size: int) -> None:
     """Ticks in small messages, as a live tape has them. Not timed, so they are not kept one by one."""
-    tape = JetStreamTape(at.log, name)
+    tape = StoredTape(at.log, name)
     end = await tape.end()
     for block in blocks(1, ticks, size):
         end = await tape.append(block, end)
 
 
-async def _replay(tape: JetStreamTape, name: str | None = None) -> float:
+async def _replay(tape: StoredTape, name: str | None = None) -> float:
     """Seconds to read a whole tape, with every block through a handler if one is named."""
     found, states = _states(name, EMA.parameters) if name else (None, np.zeros(0, SIGNAL))
     out = np.zeros(MAX_BLOCK_RECORDS, SIGNAL)
@@ -193,7 +189,7 @@ async def _replay(tape: JetStreamTape, name: str | None = None) -> float:
     return seconds_since(started)
 
 
-async def _replay_engine(tape: JetStreamTape) -> float:
+async def _replay_engine(tape: StoredTape) -> float:
     """Seconds to fold a whole tape, every decision made an event."""
     engine, started = Engine(), time.perf_counter()
     async with aclosing(tape.read()) as pages:
@@ -203,10 +199,10 @@ async def _replay_engine(tape: JetStreamTape) -> float:
     return seconds_since(started)
 
 
-def _parse() -> Figure:
+def _parse(folder: Path) -> Figure:
     count = 1_000_000
-    with TemporaryDirectory(prefix="cdb-bench-") as folder:
-        path = Path(folder) / "EURUSD_ticks.csv"
+    with TemporaryDirectory(prefix="cdb-bench-", dir=folder) as made:
+        path = Path(made) / "EURUSD_ticks.csv"
         write_csv(path, count)
         options = FeedOptions(symbol=SYMBOL, venue="synthetic")
         read_files([path], options)  # compiles
@@ -227,7 +223,7 @@ async def _live(at: Stage, rate: int, seconds: int) -> tuple[list[int], float]:
     ticks = quotes(rate * seconds, len(instruments))
     taken: list[int] = []
     every_ns, sent = 1_000_000_000 // rate, 0
-    async with Sequencer.open(JetStreamTape(at.log, "live"), live=True) as sequencer:
+    async with Sequencer.open(StoredTape(at.log, "live"), live=True) as sequencer:
         await sequencer.prepare(instruments, time.time_ns())
         begin = time.perf_counter_ns()
         while sent < len(ticks):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.numbered import last_number, sequence_before
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.errors import Conflict, TapeBroken
 from domain.instructions import Instructed
 from domain.ports import Append, Log, TapeEnd
@@ -26,11 +26,11 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 
 
 @pytest.fixture
-def tape(log: Log) -> JetStreamTape:
-    return JetStreamTape(log, logs.new_name())
+def tape(log: Log) -> StoredTape:
+    return StoredTape(log, logs.new_name())
 
 
-async def write(tape: JetStreamTape, *items: Any, feed: str = "") -> TapeEnd:
+async def write(tape: StoredTape, *items: Any, feed: str = "") -> TapeEnd:
     """Arrays and instructions, one message each, behind the end."""
     end = await tape.end()
     for message in canonical.messages(items, first=end.ordinal + 1):
@@ -38,7 +38,7 @@ async def write(tape: JetStreamTape, *items: Any, feed: str = "") -> TapeEnd:
     return end
 
 
-async def everything(tape: JetStreamTape, after: int = 0) -> Items:
+async def everything(tape: StoredTape, after: int = 0) -> Items:
     return [message async for page in tape.read(after) for message in page]
 
 
@@ -59,18 +59,18 @@ SCRIPT: list[Any] = [
 ]  # fmt: skip
 
 
-async def test_a_tape_comes_back_as_it_was_written(tape: JetStreamTape) -> None:
+async def test_a_tape_comes_back_as_it_was_written(tape: StoredTape) -> None:
     await write(tape, *SCRIPT)
     assert flat(await everything(tape)) == flat(list(canonical.messages(SCRIPT)))
 
 
-async def test_an_empty_tape_has_an_empty_end(tape: JetStreamTape) -> None:
+async def test_an_empty_tape_has_an_empty_end(tape: StoredTape) -> None:
     assert await tape.end() == TapeEnd()
     assert await everything(tape) == []
     assert await everything(tape, after=7) == []
 
 
-async def test_the_end_that_is_read_is_the_end_that_was_written(tape: JetStreamTape) -> None:
+async def test_the_end_that_is_read_is_the_end_that_was_written(tape: StoredTape) -> None:
     end = TapeEnd()
     items = [*SCRIPT, canonical.TICKS["clock"], TICKS[:3], canonical.INSTRUCTIONS["feed_completed"]]
     for number, message in enumerate(canonical.messages(items)):
@@ -82,13 +82,13 @@ async def test_the_end_that_is_read_is_the_end_that_was_written(tape: JetStreamT
     assert (end.ordinal, end.standing) == (last, last)
 
 
-async def test_a_block_that_ends_with_a_clock_record_says_so(tape: JetStreamTape) -> None:
+async def test_a_block_that_ends_with_a_clock_record_says_so(tape: StoredTape) -> None:
     assert not (await write(tape, np.concatenate([TICKS[:2], canonical.TICKS["clock"]]))).after_tick
     assert not (await tape.end()).after_tick
     assert (await write(tape, TICKS[:1])).after_tick
 
 
-async def test_the_ticks_of_a_feed_are_counted_without_clock_records(tape: JetStreamTape) -> None:
+async def test_the_ticks_of_a_feed_are_counted_without_clock_records(tape: StoredTape) -> None:
     block = np.concatenate([TICKS[:4], canonical.TICKS["clock"]])
     assert (await write(tape, block, block, feed="f1")).fed == 8
     assert (await write(tape, canonical.INSTRUCTIONS["engine_activated"], feed="f1")).fed == 8
@@ -99,14 +99,14 @@ async def test_the_ticks_of_a_feed_are_counted_without_clock_records(tape: JetSt
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 4, 5, 50, 94, 95, 96, 97, 204])
-async def test_a_tape_is_read_from_behind_any_ordinal(tape: JetStreamTape, after: int) -> None:
+async def test_a_tape_is_read_from_behind_any_ordinal(tape: StoredTape, after: int) -> None:
     await write(tape, *SCRIPT)
     assert flat(await everything(tape, after)) == flat(list(canonical.messages(SCRIPT)))[after:]
     assert all(len(m.records) for m in await everything(tape, after) if isinstance(m, Block))
 
 
-async def test_any_ordinal_is_found_with_other_tapes_between(log: Log, tape: JetStreamTape) -> None:
-    others = [JetStreamTape(log, logs.new_name()) for _ in range(2)]
+async def test_any_ordinal_is_found_with_other_tapes_between(log: Log, tape: StoredTape) -> None:
+    others = [StoredTape(log, logs.new_name()) for _ in range(2)]
     random, ticks, cuts = np.random.default_rng(3), TICKS, [0]
     ends = {other.name: await write(other, *canonical.opening(1)) for other in others}
     end = TapeEnd()
@@ -129,7 +129,7 @@ async def test_any_ordinal_is_found_with_other_tapes_between(log: Log, tape: Jet
     assert await sequence_before(log, f"tape.{logs.new_name()}", 1) == 0
 
 
-async def test_following_gives_what_stands_and_then_what_comes(tape: JetStreamTape) -> None:
+async def test_following_gives_what_stands_and_then_what_comes(tape: StoredTape) -> None:
     written = flat(list(canonical.messages([*SCRIPT, *SCRIPT])))
     await write(tape, *SCRIPT)
     for after in (0, 50, len(written) // 2, len(written) // 2 + 5):
@@ -142,7 +142,7 @@ async def test_following_gives_what_stands_and_then_what_comes(tape: JetStreamTa
         assert found == written[after:]
 
 
-async def test_a_follower_ahead_of_the_tape_waits_for_its_ordinal(tape: JetStreamTape) -> None:
+async def test_a_follower_ahead_of_the_tape_waits_for_its_ordinal(tape: StoredTape) -> None:
     await write(tape, TICKS[:10])
     async with aclosing(tape.follow(12)) as pages, asyncio.timeout(20):
         waiting = asyncio.ensure_future(anext(pages))
@@ -153,7 +153,7 @@ async def test_a_follower_ahead_of_the_tape_waits_for_its_ordinal(tape: JetStrea
     assert flat(found) == flat([Block(13, TICKS[12:15])])
 
 
-async def test_a_second_writer_conflicts_and_writes_nothing(tape: JetStreamTape) -> None:
+async def test_a_second_writer_conflicts_and_writes_nothing(tape: StoredTape) -> None:
     old = await write(tape, *SCRIPT)
     end = await tape.append(Block(old.ordinal + 1, TICKS[:1]), old)
     before = flat(await everything(tape))
@@ -167,7 +167,7 @@ async def test_a_second_writer_conflicts_and_writes_nothing(tape: JetStreamTape)
     assert await tape.end() == end
 
 
-async def test_standing_instructions_are_a_chain_to_the_first(tape: JetStreamTape) -> None:
+async def test_standing_instructions_are_a_chain_to_the_first(tape: StoredTape) -> None:
     end = await write(tape, *SCRIPT)
     chain, ordinal = [], end.standing
     while ordinal:
@@ -182,14 +182,14 @@ async def test_standing_instructions_are_a_chain_to_the_first(tape: JetStreamTap
             await tape.instruction(nowhere)
 
 
-async def test_a_full_block_fits_with_its_headers(tape: JetStreamTape) -> None:
+async def test_a_full_block_fits_with_its_headers(tape: StoredTape) -> None:
     full = empty_ticks(MAX_BLOCK_RECORDS)
     full["kind"] = 1
     end = await tape.append(Block(10**15, full), TapeEnd(ordinal=10**15 - 1, standing=10**15 - 1), "f" * 16)
     assert (await tape.end()) == end
 
 
-async def lie(tape: JetStreamTape, log: Log, data: bytes, **headers: str) -> None:
+async def lie(tape: StoredTape, log: Log, data: bytes, **headers: str) -> None:
     whole = {"Topic": "ticks", "First": "1", "Count": "3", "Standing": "0"} | headers
     await log.append(Append(tape.subject, data, whole, 0))
 
@@ -206,7 +206,7 @@ async def lie(tape: JetStreamTape, log: Log, data: bytes, **headers: str) -> Non
     ],
 )
 async def test_a_message_that_is_not_what_it_says_breaks_the_tape(
-    log: Log, tape: JetStreamTape, data: bytes, headers: dict[str, str], reason: str
+    log: Log, tape: StoredTape, data: bytes, headers: dict[str, str], reason: str
 ) -> None:
     await lie(tape, log, data, **headers)
     with pytest.raises(TapeBroken, match=f"{tape.name}: {reason}"):
@@ -218,7 +218,7 @@ async def test_a_message_that_is_not_what_it_says_breaks_the_tape(
 @pytest.mark.parametrize("header", ["First", "Count", "Standing"])
 @pytest.mark.parametrize("value", [None, "", "x", "-1", "٣"])
 async def test_a_message_without_its_numbers_is_refused_by_name(
-    log: Log, tape: JetStreamTape, header: str, value: str | None
+    log: Log, tape: StoredTape, header: str, value: str | None
 ) -> None:
     headers = {"Topic": "ticks", "First": "1", "Count": "1", "Standing": "0"}
     headers = {name: text for name, text in (headers | {header: value}).items() if text is not None}

@@ -359,7 +359,26 @@ def test_an_ordinal_that_is_missing_or_repeated_breaks_the_tape(shift: int) -> N
     with pytest.raises(TapeBroken, match=f"ordinal {following} is missing"):
         ledger(messages([activated("ema_cross")], first=following + shift), engine)
     assert engine.snapshot() == before
-    assert engine.fold(Block(following, ticks)) == []
+    assert engine.fold(Block(following, ticks[-1:])) == []
+
+
+@pytest.mark.parametrize("field", ["receive_time", "kind", "instrument"])
+def test_a_record_that_no_sequencer_writes_breaks_the_tape(field: str) -> None:
+    engine, ticks = Engine(), canonical.market_ticks(10)
+    ledger(messages(opening(1)), engine)
+    ticks[7][field] = {"receive_time": ticks[6]["receive_time"] - 1, "kind": 3, "instrument": 9}[field]
+    before = engine.snapshot()
+    with pytest.raises(TapeBroken, match=f"the record at ordinal {engine.ordinal + 8} is impossible"):
+        engine.fold(Block(engine.ordinal + 1, ticks))
+    assert engine.snapshot() == before
+
+
+def test_time_may_stand_still_but_not_go_back_between_blocks() -> None:
+    engine, ticks = Engine(), canonical.market_ticks(10)
+    ledger(messages([*opening(1), ticks]), engine)
+    assert engine.fold(Block(engine.ordinal + 1, ticks[-1:])) == []
+    with pytest.raises(TapeBroken, match="impossible"):
+        engine.fold(Block(engine.ordinal + 1, ticks[-2:-1]))
 
 
 def test_a_tape_of_another_engine_is_not_decided_by_this_one() -> None:

@@ -9,10 +9,10 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from adapters.ledger import JetStreamLedger
+from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.snapshots import SnapshotStore
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.engine import ENGINE, Engine
 from domain.events import LEDGER_EVENT, LedgerEvent
 from domain.instructions import INSTRUCTION, Instructed, Instruction
@@ -94,7 +94,7 @@ def test_the_fields_of_a_record_lie_where_the_table_says() -> None:
 
 async def test_old_tape_messages_are_read_as_they_were_meant() -> None:
     log, name = await stored_log("instruction", "block", "block_of_bars", "instruction_in_feed")
-    tape = JetStreamTape(log, name)
+    tape = StoredTape(log, name)
     opened, first, second, deactivated = [message async for page in tape.read(after=5) for message in page]
     assert opened == Instructed(6, canonical.INSTRUCTIONS["feed_opened"])
     assert deactivated == Instructed(11, canonical.INSTRUCTIONS["strategy_deactivated"])
@@ -110,12 +110,12 @@ async def test_old_tape_messages_are_read_as_they_were_meant() -> None:
 
 async def test_the_end_of_an_old_block_is_read_as_it_was_meant() -> None:
     log, name = await stored_log("instruction", "block")
-    assert await JetStreamTape(log, name).end() == TapeEnd(8, canonical.MONDAY + 2, True, 6, shapes.FEED, 1, 2)
+    assert await StoredTape(log, name).end() == TapeEnd(8, canonical.MONDAY + 2, True, 6, shapes.FEED, 1, 2)
 
 
 async def test_an_old_commit_is_read_as_it_was_meant() -> None:
     log, name = await stored_log("commit")
-    recorded = [event async for page in JetStreamLedger(log, name).read() for event in page]
+    recorded = [event async for page in StoredLedger(log, name).read() for event in page]
     assert [LEDGER_EVENT.validate_json(event.line) for event in recorded] == list(canonical.EVENTS.values())
     assert [event.number for event in recorded] == [1, 2, 3]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from adapters import subjects
 from adapters.memory import MemoryLog
 from adapters.subjects import COUNT, FIRST, TOPIC
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.engine import ENGINE
 from domain.instruments import instrument_for
 from domain.ports import Log
@@ -67,7 +67,7 @@ async def _items(log: Log, subject: str) -> list[bytes]:
 async def uninterrupted() -> Recording:
     """The same session in one piece: one process, blocks of the usual size, a log in memory."""
     log = MemoryLog()
-    tape = JetStreamTape(log, DESK)
+    tape = StoredTape(log, DESK)
     async with Sequencer.open(tape) as sequencer:
         await feed(sequencer)
     await Core(log, DESK, tape).run(until=sequencer.end.ordinal)

@@ -19,7 +19,7 @@ import pytest
 from adapters import processes
 from adapters.embedded import EmbeddedServers
 from adapters.jetstream import JetStreamLog, connect
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from ops import settings
 from ops.composition import open_log
 from tests.canonical import market_ticks
@@ -76,7 +76,7 @@ class Folder:
                 break
             await asyncio.sleep(0.005)
         async with await connect(url) as connection:
-            end = JetStreamTape(JetStreamLog(connection), tape).end
+            end = StoredTape(JetStreamLog(connection), tape).end
             wanted = max(ordinal, (await end()).ordinal + growth)
             while True:
                 if (await end()).ordinal >= wanted:

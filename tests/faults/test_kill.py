@@ -13,9 +13,9 @@ import pytest
 
 from adapters import provision
 from adapters.jetstream import JetStreamLog, connect
-from adapters.ledger import JetStreamLedger
+from adapters.ledger import StoredLedger
 from adapters.nats_server import NatsServer
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from ops.datasets import read_dataset
 from ops.verify import verify
 from tests.faults.session import DESK, FILES, Recording, Reported, recording, reported, reports, uninterrupted
@@ -126,14 +126,14 @@ class Session:
     async def durable(self) -> Reported:
         async with await connect(self.server.url) as connection:
             log = JetStreamLog(connection)
-            tape, ledger = await JetStreamTape(log, DESK).end(), await JetStreamLedger(log, DESK).end()
+            tape, ledger = await StoredTape(log, DESK).end(), await StoredLedger(log, DESK).end()
             return Reported(tape.ordinal, ledger.number)
 
     async def check(self, expected: Recording) -> None:
         async with await connect(self.server.url) as connection:
             log = JetStreamLog(connection)
             found = await recording(log)
-            verified = await verify(log, DESK, JetStreamTape(log, DESK))
+            verified = await verify(log, DESK, StoredTape(log, DESK))
             fed = await read_dataset(log, DESK)
         assert fed.ticks.tobytes() == FILES.ticks.tobytes()
         assert_equal(found.tape, expected.tape, "tape")

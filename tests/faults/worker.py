@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.errors import DeskError
 from domain.events import LedgerEvent
 from domain.instructions import Instructed
@@ -30,7 +30,7 @@ def report(so_far: Reported) -> None:
     sys.stdout.flush()
 
 
-class ReportingTape(JetStreamTape):
+class ReportingTape(StoredTape):
     """Reports every message as soon as it is durable."""
 
     async def append(self, message: Block | Instructed, end: TapeEnd, feed: str = "") -> TapeEnd:
@@ -60,7 +60,7 @@ async def run_engine(log: Log, until: int) -> None:
         nonlocal number
         number = events[-1].number
 
-    core = engine_service.Core(log, DESK, JetStreamTape(log, DESK), observe=committed)
+    core = engine_service.Core(log, DESK, StoredTape(log, DESK), observe=committed)
 
     async def tell() -> None:
         while True:

@@ -61,7 +61,7 @@ class Fake:
 
     async def ingest(self, paths: Any, options: Any, tape: Any, progress: Any) -> dict[str, Any]:
         self._note(paths=paths, options=options, tape=tape)
-        progress("tape", 1, 2)
+        progress("tape", 1, 2, "ticks")
         keys = ("tape", "files", "rows", "ticks_added", "rows_rejected", "blocks", "seconds")
         return dict(zip(keys, ("eurusd-1", 1, 2, 8, 1, 1, 0.1), strict=True)) | {"rejects": "rejects.csv"}
 
@@ -173,6 +173,7 @@ def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any])
     [
         ({}, 0),
         ({"pending": 4}, 0),
+        ({"problem": "what was durable is gone"}, 7),
         (
             {
                 "diverged": 1,
@@ -190,6 +191,7 @@ def test_verify_exits_by_what_it_found(fake: Fake, cdb: Callable[..., Any], foun
     assert json.loads(out.splitlines()[-1]) == VERIFIED | found
     exited, out, _ = cdb("verify")
     assert exited == code
+    assert ("is what this engine computes" in out) == (found == {})
     assert ("b" in out.split("recomputed")[-1]) if found.get("diverged") else "First divergence" not in out
 
 

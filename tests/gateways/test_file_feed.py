@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adapters.memory import MemoryLog
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.errors import InvalidInput, Overlap, Unavailable
 from domain.instructions import Instructed
 from domain.instruments import instrument_for
@@ -37,7 +37,7 @@ async def feed(log: Log, *sets: FileSet, **options: Any) -> list[Fed]:
     """Each set by a sequencer of its own, as a command does."""
     done = []
     for files in sets:
-        async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+        async with Sequencer.open(StoredTape(log, "main")) as writer:
             done.append(await feed_files(writer, files, **options))
     return done
 
@@ -45,7 +45,7 @@ async def feed(log: Log, *sets: FileSet, **options: Any) -> list[Fed]:
 async def on_tape(log: Log) -> list[tuple[int, bytes]]:
     """(ordinal, bytes) of everything on the tape."""
     found: list[tuple[int, bytes]] = []
-    async for page in JetStreamTape(log, "main").read():
+    async for page in StoredTape(log, "main").read():
         for message in page:
             if isinstance(message, Instructed):
                 found.append((message.ordinal, message.instruction.model_dump_json().encode()))
@@ -55,12 +55,12 @@ async def on_tape(log: Log) -> list[tuple[int, bytes]]:
 
 
 async def records(log: Log) -> Any:
-    pages = [page async for page in JetStreamTape(log, "main").read()]
+    pages = [page async for page in StoredTape(log, "main").read()]
     return np.concatenate([m.records for page in pages for m in page if isinstance(m, Block)])
 
 
 async def instructions(log: Log) -> list[Any]:
-    pages = [page async for page in JetStreamTape(log, "main").read()]
+    pages = [page async for page in StoredTape(log, "main").read()]
     return [m.instruction for page in pages for m in page if isinstance(m, Instructed)]
 
 
@@ -85,7 +85,7 @@ async def test_the_same_set_again_adds_nothing() -> None:
     await feed(log, FIRST)
     before = await on_tape(log)
     assert await feed(log, FIRST, file_set(TICKS.copy(), name="renamed.csv")) == [Fed(0, len(before), len(before))] * 2
-    async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+    async with Sequencer.open(StoredTape(log, "main")) as writer:
         for _ in range(2):
             assert (await feed_files(writer, FIRST)).ticks == 0
     assert await on_tape(log) == before
@@ -93,7 +93,7 @@ async def test_the_same_set_again_adds_nothing() -> None:
 
 async def test_twice_in_one_session_is_once_too() -> None:
     log = MemoryLog()
-    async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+    async with Sequencer.open(StoredTape(log, "main")) as writer:
         assert [(await feed_files(writer, files)).ticks for files in (FIRST, FIRST, SECOND, FIRST)] == [1000, 0, 300, 0]
 
 
@@ -165,7 +165,7 @@ async def test_an_interrupted_feed_goes_on_also_behind_an_instruction() -> None:
     log = MemoryLog()
     with pytest.raises(Unavailable):
         await feed(logs.Failing(log, 9), FIRST)
-    async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+    async with Sequencer.open(StoredTape(log, "main")) as writer:
         await writer.activate_engine(1)
     await feed(log, FIRST)
     ticks = await records(log)
@@ -190,7 +190,7 @@ async def test_a_file_that_reaches_before_the_end_is_refused_with_the_overlap_na
     other = file_set(canonical.market_ticks(count, seed=99, start=start), "GBPUSD", name="other.csv")
 
     async def both() -> None:
-        async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+        async with Sequencer.open(StoredTape(log, "main")) as writer:
             await feed_files(writer, FIRST)
             await feed_files(writer, other)
 
@@ -209,8 +209,25 @@ async def test_a_file_that_reaches_before_the_end_is_refused_with_the_overlap_na
     assert await on_tape(log) == await on_tape(fresh)  # no tick and no instruction of the other
 
 
+@pytest.mark.usefixtures("small_blocks")
+async def test_an_interrupted_feed_is_finished_before_another_begins() -> None:
+    log, later = MemoryLog(), int(TICKS["receive_time"][-1]) + 1
+    other = file_set(canonical.market_ticks(50, seed=99, start=later), "EURUSD", name="other.csv")
+    with pytest.raises(Unavailable):
+        await feed(logs.Failing(log, 9), FIRST)
+    before = await on_tape(log)
+    async with Sequencer.open(StoredTape(log, "main")) as writer:
+        if not writer.end.fed:
+            pytest.fail("the interruption must leave ticks on the tape")
+    with pytest.raises(InvalidInput, match=r"first\.csv stopped at tick .* of .*Run it again first"):
+        await feed(log, other)
+    assert await on_tape(log) == before
+    await feed(log, FIRST)
+    await feed(log, other)
+
+
 def iso(time_ns: Any) -> str:
-    return str(np.datetime64(int(time_ns) // 10**9, "s")) + "Z"
+    return f"{np.datetime64(int(time_ns), 'ns')}Z".replace(".000000000Z", "Z")
 
 
 async def test_the_same_file_with_other_options_is_another_feed() -> None:
@@ -233,7 +250,7 @@ async def test_an_unfinished_feed_is_not_continued_behind_foreign_ticks() -> Non
     for appends in (3, 4):  # opened and never fed; a block of it is there
         with pytest.raises(Unavailable):
             await feed(logs.Failing(log, appends - len(await logs.stored(log, "tape.main"))), FIRST)
-    async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+    async with Sequencer.open(StoredTape(log, "main")) as writer:
         foreign = canonical.market_ticks(3, start=writer.end.time_ns + MINUTE_NS)
         await writer.offer(foreign)
     with pytest.raises(Overlap, match=r"first\.csv begins at"):
@@ -245,7 +262,7 @@ async def test_numbers_are_those_of_the_tape() -> None:
     three = canonical.market_ticks(300, seed=8, symbols=3)
     names = ("AUDUSD", "EURUSD", "USDJPY")
     later = canonical.market_ticks(300, seed=9, symbols=3, start=int(three["receive_time"][-1]))
-    async with Sequencer.open(JetStreamTape(log, "main")) as writer:
+    async with Sequencer.open(StoredTape(log, "main")) as writer:
         await writer.prepare([instrument_for(symbol) for symbol in ("USDJPY", "GBPUSD")], int(three["receive_time"][0]))
     untouched = three.copy()
     await feed(log, file_set(three, *names), file_set(later, *names))
@@ -267,7 +284,7 @@ async def test_a_feed_stays_at_most_two_blocks_ahead_of_the_reader_and_tells_its
     log, durable, asked = MemoryLog(), [], []
 
     async def reader(ordinal: int) -> None:
-        async with Sequencer.open(JetStreamTape(log, "main")) as now:
+        async with Sequencer.open(StoredTape(log, "main")) as now:
             asked.append(ordinal)
             assert now.end.ordinal <= ordinal + BLOCKS_AHEAD * 2 * 64
 

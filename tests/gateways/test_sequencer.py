@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from adapters.memory import MemoryLog
-from adapters.tape_log import FEED, JetStreamTape
-from domain.errors import Conflict, DeskError, Unavailable
+from adapters.tape_log import FEED, StoredTape
+from domain.errors import Conflict, DeskError, InvalidInput, Unavailable
 from domain.instructions import EngineActivated, FeedCompleted, Instructed, Instruction, StrategyActivated
 from domain.instruments import instrument_for
 from domain.tape import CLOCK, MAX_BLOCK_RECORDS, MINUTE, SECOND, Block, market
 from gateways import clock
 from gateways import sequencer as sequencing
-from gateways.sequencer import Sequencer
+from gateways.sequencer import Activation, Sequencer
 from tests import canonical, logs
 from tests.canonical import SAID, SECOND_NS
 
@@ -29,15 +29,19 @@ def log() -> MemoryLog:
 
 
 @pytest.fixture
-def tape(log: MemoryLog) -> JetStreamTape:
-    return JetStreamTape(log, "main")
+def tape(log: MemoryLog) -> StoredTape:
+    return StoredTape(log, "main")
 
 
-async def everything(tape: JetStreamTape) -> list[Block | Instructed]:
+def activation(strategy: str, *symbols: str, **parameters: Any) -> Activation:
+    return Activation.of(canonical.activated(strategy, *symbols, **parameters))
+
+
+async def everything(tape: StoredTape) -> list[Block | Instructed]:
     return [message async for page in tape.read() for message in page]
 
 
-async def records(tape: JetStreamTape) -> Any:
+async def records(tape: StoredTape) -> Any:
     return np.concatenate([m.records for m in await everything(tape) if isinstance(m, Block)])
 
 
@@ -51,7 +55,7 @@ def note(feed: str) -> Any:
 async def held(log: MemoryLog) -> AsyncIterator[tuple[Sequencer, logs.Gated]]:
     """A sequencer that is busy with one tick until the gate is opened."""
     gated = logs.Gated(log)
-    async with Sequencer.open(JetStreamTape(gated, "main")) as sequencer:
+    async with Sequencer.open(StoredTape(gated, "main")) as sequencer:
         first = sequencer.offer(TICKS[:1])
         await gated.arrived.wait()
         yield sequencer, gated
@@ -62,7 +66,7 @@ async def held(log: MemoryLog) -> AsyncIterator[tuple[Sequencer, logs.Gated]]:
 # -- order and packing -------------------------------------------------------------------------------------------------
 
 
-async def test_a_lone_tick_leaves_at_once(tape: JetStreamTape) -> None:
+async def test_a_lone_tick_leaves_at_once(tape: StoredTape) -> None:
     async with Sequencer.open(tape) as sequencer, asyncio.timeout(10):
         for number in range(3):
             assert await sequencer.offer(TICKS[number : number + 1]) == sequencer.end.ordinal
@@ -70,7 +74,7 @@ async def test_a_lone_tick_leaves_at_once(tape: JetStreamTape) -> None:
     assert len(sizes) == 3
 
 
-async def test_instructions_go_ahead_of_waiting_ticks(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_instructions_go_ahead_of_waiting_ticks(log: MemoryLog, tape: StoredTape) -> None:
     async with held(log) as (sequencer, _):
         ticks = sequencer.offer(TICKS[1:50])
         halts = [sequencer.instruct(note(name)) for name in ("one", "two")]
@@ -79,10 +83,10 @@ async def test_instructions_go_ahead_of_waiting_ticks(log: MemoryLog, tape: JetS
     assert [type(message) for message in await everything(tape)] == [Block, Instructed, Instructed, Block]
 
 
-async def test_an_instruction_overtakes_a_backlog_between_two_blocks(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_an_instruction_overtakes_a_backlog_between_two_blocks(log: MemoryLog, tape: StoredTape) -> None:
     many = canonical.market_ticks(2 * MAX_BLOCK_RECORDS, seconds=1)
     gated = logs.Gated(log)
-    async with Sequencer.open(JetStreamTape(gated, "main")) as sequencer:
+    async with Sequencer.open(StoredTape(gated, "main")) as sequencer:
         backlog = sequencer.offer(many)
         await gated.arrived.wait()  # the first block is on its way
         halt = sequencer.instruct(note("halt"))
@@ -98,7 +102,7 @@ async def until(sequencer: Sequencer, time_ns: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_backlog_leaves_in_full_blocks(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_a_backlog_leaves_in_full_blocks(log: MemoryLog, tape: StoredTape) -> None:
     many = canonical.market_ticks(2 * MAX_BLOCK_RECORDS + 500, seconds=1, start=int(TICKS[0]["receive_time"]))
     async with held(log) as (sequencer, _):
         offers = [sequencer.offer(part) for part in np.array_split(many, 700)]
@@ -113,7 +117,7 @@ async def test_a_backlog_leaves_in_full_blocks(log: MemoryLog, tape: JetStreamTa
     assert stored[market(stored)].tobytes() == TICKS[:1].tobytes() + many.tobytes()
 
 
-async def test_a_future_is_done_only_when_its_last_tick_is_durable(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_a_future_is_done_only_when_its_last_tick_is_durable(log: MemoryLog, tape: StoredTape) -> None:
     many = canonical.market_ticks(MAX_BLOCK_RECORDS + 10, seconds=1)
     async with Sequencer.open(tape) as sequencer:
         ordinal = await sequencer.offer(many)
@@ -121,7 +125,7 @@ async def test_a_future_is_done_only_when_its_last_tick_is_durable(log: MemoryLo
         assert int(market(await records(tape)).sum()) == len(many)
 
 
-async def test_one_block_holds_one_feed(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_one_block_holds_one_feed(log: MemoryLog, tape: StoredTape) -> None:
     async with held(log) as (sequencer, _):
         for index, feed in enumerate(["a", "a", "b", "a", "", "b", "b"]):
             sequencer.offer(TICKS[1 + 10 * index : 11 + 10 * index], feed)
@@ -132,7 +136,7 @@ async def test_one_block_holds_one_feed(log: MemoryLog, tape: JetStreamTape) -> 
     assert stored[market(stored)].tobytes() == TICKS[:71].tobytes()
 
 
-async def test_an_empty_offer_writes_nothing(tape: JetStreamTape) -> None:
+async def test_an_empty_offer_writes_nothing(tape: StoredTape) -> None:
     async with Sequencer.open(tape) as sequencer:
         assert await sequencer.offer(TICKS[:0]) == 0
         await sequencer.offer(TICKS[:1])
@@ -140,7 +144,7 @@ async def test_an_empty_offer_writes_nothing(tape: JetStreamTape) -> None:
     assert len(await everything(tape)) == 1
 
 
-async def test_ticks_that_go_back_in_time_are_refused(tape: JetStreamTape) -> None:
+async def test_ticks_that_go_back_in_time_are_refused(tape: StoredTape) -> None:
     """Tape time never goes back: a feed that does is refused, and the tape goes on."""
     async with Sequencer.open(tape) as sequencer:
         await sequencer.offer(TICKS[100:110])
@@ -158,7 +162,7 @@ async def test_ticks_that_go_back_in_time_are_refused(tape: JetStreamTape) -> No
 # -- the end of a session, and what goes wrong -------------------------------------------------------------------------
 
 
-async def test_leaving_writes_what_was_offered(tape: JetStreamTape) -> None:
+async def test_leaving_writes_what_was_offered(tape: StoredTape) -> None:
     async with Sequencer.open(tape) as sequencer:
         offered = sequencer.offer(TICKS)
         said = sequencer.instruct(note("last"))
@@ -168,7 +172,7 @@ async def test_leaving_writes_what_was_offered(tape: JetStreamTape) -> None:
     assert stored[market(stored)].tobytes() == TICKS.tobytes()
 
 
-async def test_leaving_by_an_error_stops_the_writer_and_tells_who_waits(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_leaving_by_an_error_stops_the_writer_and_tells_who_waits(log: MemoryLog, tape: StoredTape) -> None:
     async def interrupted() -> None:
         nonlocal sequencer, offered
         async with held(log) as (sequencer, _):
@@ -199,7 +203,7 @@ async def all_fail(sequencer: Sequencer, error: type[Exception]) -> None:
 @pytest.mark.parametrize("stores", [False, True])
 async def test_a_failed_append_fails_all_who_wait_and_the_next_call(log: MemoryLog, stores: bool) -> None:
     async def session() -> None:
-        async with Sequencer.open(JetStreamTape(logs.Failing(log, 1, stores=stores), "main")) as sequencer:
+        async with Sequencer.open(StoredTape(logs.Failing(log, 1, stores=stores), "main")) as sequencer:
             await sequencer.offer(TICKS[:1])
             await all_fail(sequencer, Unavailable)
 
@@ -210,11 +214,11 @@ async def test_a_failed_append_fails_all_who_wait_and_the_next_call(log: MemoryL
 
 async def test_a_failure_that_nobody_waited_for_is_raised_at_the_end(log: MemoryLog) -> None:
     with pytest.raises(Unavailable, match="cut the line"):
-        async with Sequencer.open(JetStreamTape(logs.Failing(log, 0), "main")) as sequencer:
+        async with Sequencer.open(StoredTape(logs.Failing(log, 0), "main")) as sequencer:
             sequencer.offer(TICKS)
 
 
-async def test_a_second_writer_loses_and_stops(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_a_second_writer_loses_and_stops(log: MemoryLog, tape: StoredTape) -> None:
     async def lose(winner: Sequencer) -> None:
         async with Sequencer.open(tape) as loser:
             await winner.offer(TICKS[10:20])
@@ -229,7 +233,7 @@ async def test_a_second_writer_loses_and_stops(log: MemoryLog, tape: JetStreamTa
     assert stored[market(stored)].tobytes() == TICKS[:30].tobytes()
 
 
-async def test_a_caller_that_gave_up_waiting_does_not_stop_the_writer(log: MemoryLog, tape: JetStreamTape) -> None:
+async def test_a_caller_that_gave_up_waiting_does_not_stop_the_writer(log: MemoryLog, tape: StoredTape) -> None:
     async with held(log) as (sequencer, _):
         sequencer.offer(TICKS[1:10]).cancel()
         sequencer.instruct(note("given-up")).cancel()
@@ -242,9 +246,9 @@ async def test_a_caller_that_gave_up_waiting_does_not_stop_the_writer(log: Memor
 # -- what stands -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_tape_is_prepared_once(tape: JetStreamTape) -> None:
+async def test_a_tape_is_prepared_once(tape: StoredTape) -> None:
     instruments = [instrument_for(symbol) for symbol in canonical.SYMBOLS]
-    wanted = [canonical.activated("ema_cross", "EURUSD"), canonical.activated("m1_retest", "USDJPY")]
+    wanted = [activation("ema_cross", "EURUSD"), activation("m1_retest", "USDJPY")]
     for _ in range(3):
         async with Sequencer.open(tape) as sequencer:
             for _ in range(2):
@@ -262,9 +266,9 @@ async def test_a_tape_is_prepared_once(tape: JetStreamTape) -> None:
     assert {i.occurred_at_ns for i in found} == {canonical.MONDAY}
 
 
-async def test_only_what_differs_is_written_and_what_is_not_wanted_stops(tape: JetStreamTape) -> None:
-    ema, m1 = canonical.activated("ema_cross", "EURUSD"), canonical.activated("m1_retest", "EURUSD")
-    changed = canonical.activated("ema_cross", "EURUSD", fast=9)
+async def test_only_what_differs_is_written_and_what_is_not_wanted_stops(tape: StoredTape) -> None:
+    ema, m1 = activation("ema_cross", "EURUSD"), activation("m1_retest", "EURUSD")
+    changed = activation("ema_cross", "EURUSD", fast=9)
     for wanted in ([ema, m1], [m1, ema], [changed, m1], [m1], [ema]):
         async with Sequencer.open(tape) as sequencer:
             await sequencer.activate_strategies(wanted)
@@ -280,14 +284,13 @@ async def test_only_what_differs_is_written_and_what_is_not_wanted_stops(tape: J
     ]
 
 
-async def test_a_sequencer_knows_the_standing_state_also_behind_ticks(tape: JetStreamTape) -> None:
+async def test_a_sequencer_knows_the_standing_state_also_behind_ticks(tape: StoredTape) -> None:
     async with Sequencer.open(tape) as sequencer:
         await sequencer.prepare([instrument_for("EURUSD")], canonical.MONDAY)
         await sequencer.offer(TICKS[:100])
         await sequencer.declare(EngineActivated, engine=1)
         await sequencer.offer(TICKS[100:])
-        content = canonical.activated("ema_cross").model_dump(include={"strategy", "version", "parameters", "symbols"})
-        await sequencer.declare(StrategyActivated, **content)
+        await sequencer.declare(StrategyActivated, **activation("ema_cross")._asdict())
     async with Sequencer.open(tape) as sequencer:
         assert sequencer.standing.opened
         assert (sequencer.standing.engine, sequencer.standing.instruments) == (1, {"EURUSD": 1})
@@ -311,7 +314,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clocks]:
     return Clocks(monkeypatch)
 
 
-async def test_live_ticks_are_stamped_as_they_come_and_never_go_back(tape: JetStreamTape, clocks: Clocks) -> None:
+async def test_live_ticks_are_stamped_as_they_come_and_never_go_back(tape: StoredTape, clocks: Clocks) -> None:
     stamps = []
     async with Sequencer.open(tape, live=True) as sequencer:
         for number in range(30):
@@ -328,10 +331,10 @@ async def test_live_ticks_are_stamped_as_they_come_and_never_go_back(tape: JetSt
 
 
 async def test_a_halt_ahead_of_waiting_live_ticks_does_not_push_time_beyond_them(
-    log: MemoryLog, tape: JetStreamTape, clocks: Clocks
+    log: MemoryLog, tape: StoredTape, clocks: Clocks
 ) -> None:
     gated = logs.Gated(log)
-    async with Sequencer.open(JetStreamTape(gated, "main"), live=True) as sequencer:
+    async with Sequencer.open(StoredTape(gated, "main"), live=True) as sequencer:
         sequencer.offer(TICKS[:1].copy())
         await gated.arrived.wait()
         clocks.now += 1_000
@@ -347,7 +350,7 @@ async def test_a_halt_ahead_of_waiting_live_ticks_does_not_push_time_beyond_them
     assert times == sorted(times)
 
 
-async def test_a_live_clock_ticks_every_second_by_itself(tape: JetStreamTape, clocks: Clocks) -> None:
+async def test_a_live_clock_ticks_every_second_by_itself(tape: StoredTape, clocks: Clocks) -> None:
     start = clocks.now // SECOND_NS * SECOND_NS
     async with Sequencer.open(tape, live=True) as sequencer:
         for second in (1, 2, 3, 60):
@@ -363,7 +366,7 @@ async def test_a_live_clock_ticks_every_second_by_itself(tape: JetStreamTape, cl
     ]
 
 
-async def test_a_real_second_is_marked_without_anybody_asking(tape: JetStreamTape) -> None:
+async def test_a_real_second_is_marked_without_anybody_asking(tape: StoredTape) -> None:
     async with Sequencer.open(tape, live=True) as sequencer:
         await until(sequencer, 1)
     [mark] = (await records(tape))[:1]
@@ -371,7 +374,7 @@ async def test_a_real_second_is_marked_without_anybody_asking(tape: JetStreamTap
     assert mark["flags"] & SECOND
 
 
-async def test_a_live_tape_does_not_start_before_its_own_end(tape: JetStreamTape, clocks: Clocks) -> None:
+async def test_a_live_tape_does_not_start_before_its_own_end(tape: StoredTape, clocks: Clocks) -> None:
     async with Sequencer.open(tape) as sequencer:
         ahead = TICKS[:1].copy()
         ahead["receive_time"] = clocks.now + 2 * SECOND_NS
@@ -381,7 +384,7 @@ async def test_a_live_tape_does_not_start_before_its_own_end(tape: JetStreamTape
             raise AssertionError("it must not open")
 
 
-async def test_a_draft_that_raises_fails_its_caller_and_nobody_else(tape: JetStreamTape) -> None:
+async def test_a_draft_that_raises_fails_its_caller_and_nobody_else(tape: StoredTape) -> None:
     def broken(ordinal: int, time_ns: int) -> Instruction:
         raise ValueError(f"no instruction for {ordinal}")
 
@@ -392,9 +395,35 @@ async def test_a_draft_that_raises_fails_its_caller_and_nobody_else(tape: JetStr
         assert await ticks == 3
 
 
-async def test_a_clock_that_drifts_away_is_an_alarm(tape: JetStreamTape, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_that_drifts_away_is_an_alarm(tape: StoredTape, monkeypatch: pytest.MonkeyPatch) -> None:
     alarmed = asyncio.Event()
     monkeypatch.setattr(sequencing, "DRIFT_ALARM_NS", -1)
     monkeypatch.setattr(sequencing.log, "error", lambda *_: alarmed.set())
     async with Sequencer.open(tape, live=True):
         await asyncio.wait_for(alarmed.wait(), 5)
+
+
+async def test_a_caller_that_left_with_a_bad_draft_does_not_stop_the_writer(tape: StoredTape) -> None:
+    def broken(ordinal: int, time_ns: int) -> Instruction:
+        raise ValueError(f"no instruction for {ordinal}")
+
+    async with Sequencer.open(tape) as sequencer:
+        sequencer.instruct(broken).cancel()
+        assert await sequencer.offer(canonical.market_ticks(3)) == 3
+
+
+async def test_an_instruction_too_large_for_the_log_fails_its_caller_and_nobody_else(tape: StoredTape) -> None:
+    async with Sequencer.open(tape) as sequencer:
+        ticks = sequencer.offer(canonical.market_ticks(3))
+        with pytest.raises(InvalidInput, match="bytes"):
+            await sequencer.declare(FeedCompleted, feed="x" * 2_000_000)
+        assert await ticks == 3
+
+
+async def test_a_live_tape_that_rested_for_years_goes_on(tape: StoredTape) -> None:
+    async with Sequencer.open(tape) as sequencer:
+        await sequencer.prepare([instrument_for("EURUSD")], canonical.MONDAY - 9 * 365 * 86_400 * SECOND_NS)
+    async with Sequencer.open(tape, live=True) as sequencer:
+        assert await sequencer.offer(canonical.market_ticks(1)) > 20_000
+    ticks = await records(tape)
+    assert (np.diff(ticks["receive_time"]) >= 0).all()

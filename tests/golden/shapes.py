@@ -5,10 +5,10 @@ import asyncio
 import json
 from pathlib import Path
 
-from adapters.ledger import JetStreamLedger
+from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.snapshots import SnapshotStore
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.engine import ENGINE
 from domain.instructions import Instructed
 from domain.ports import LedgerEnd, Recorded, TapeEnd
@@ -22,13 +22,13 @@ FEED = "0123456789abcdef"
 async def _messages() -> dict[str, bytes]:
     """Whole messages, headers and all: one subject of a log for each."""
     log = MemoryLog()
-    tape, end = JetStreamTape(log, "golden"), TapeEnd(ordinal=5, standing=5)
+    tape, end = StoredTape(log, "golden"), TapeEnd(ordinal=5, standing=5)
     end = await tape.append(Instructed(6, canonical.INSTRUCTIONS["feed_opened"]), end)
     end = await tape.append(Block(7, concatenate([canonical.TICKS[kind] for kind in ("clock", "quote")])), end, FEED)
     end = await tape.append(Block(9, concatenate([canonical.TICKS[kind] for kind in ("trade", "bar")])), end, FEED)
     end = await tape.append(Instructed(11, canonical.INSTRUCTIONS["strategy_deactivated"]), end, FEED)
     events = [Recorded(event.number, event.model_dump_json().encode()) for event in canonical.EVENTS.values()]
-    await JetStreamLedger(log, "golden").append(events, LedgerEnd())
+    await StoredLedger(log, "golden").append(events, LedgerEnd())
     await SnapshotStore(log, "golden").save(b'{"engine":1}\n\x00\x01')
     names = {
         "tape.golden": ["instruction", "block", "block_of_bars", "instruction_in_feed"],

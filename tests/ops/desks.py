@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from adapters.ledger import JetStreamLedger
-from adapters.tape_log import JetStreamTape
+from adapters.ledger import StoredLedger
+from adapters.tape_log import StoredTape
 from domain.ports import Log, TapeEnd
 from ops.core import Core
 from tests import canonical
@@ -21,7 +21,7 @@ LAST = canonical.length(SCRIPT)
 
 async def write_tape(log: Log, script: Any = SCRIPT, desk: str = DESK) -> TapeEnd:
     """The script behind what is on the desk's tape, in blocks of a hundred records."""
-    tape = JetStreamTape(log, desk)
+    tape = StoredTape(log, desk)
     end = await tape.end()
     for message in canonical.messages(script, range(0, 10_000, 100), first=end.ordinal + 1):
         end = await tape.append(message, end)
@@ -29,7 +29,7 @@ async def write_tape(log: Log, script: Any = SCRIPT, desk: str = DESK) -> TapeEn
 
 
 def core(log: Log, desk: str = DESK, **options: Any) -> Core:
-    return Core(log, desk, JetStreamTape(log, desk), **options)
+    return Core(log, desk, StoredTape(log, desk), **options)
 
 
 async def decide(log: Log, until: int = LAST, desk: str = DESK) -> Core:
@@ -41,4 +41,4 @@ async def decide(log: Log, until: int = LAST, desk: str = DESK) -> Core:
 
 async def ledger(log: Log, desk: str = DESK) -> list[bytes]:
     """The lines of the ledger."""
-    return [event.line async for page in JetStreamLedger(log, desk).read() for event in page]
+    return [event.line async for page in StoredLedger(log, desk).read() for event in page]

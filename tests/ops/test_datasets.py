@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adapters.memory import MemoryLog
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.errors import InvalidInput, Overlap, Unavailable
 from domain.instructions import Instructed
 from domain.ports import Log
@@ -43,7 +43,7 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 async def contents(log: Log, name: str) -> list[Any]:
     """Market ticks and instructions as stored."""
     found: list[Any] = []
-    async for page in JetStreamTape(log, name).read():
+    async for page in StoredTape(log, name).read():
         for message in page:
             if isinstance(message, Instructed):
                 found.append(message)
@@ -144,7 +144,7 @@ async def test_a_tape_that_is_not_there_or_holds_no_tick_is_refused(log: Log) ->
     name = logs.new_name()
     with pytest.raises(InvalidInput, match=f"tape '{name}' holds no ticks"):
         await read_dataset(log, name)
-    async with Sequencer.open(JetStreamTape(log, name)) as writer:
+    async with Sequencer.open(StoredTape(log, name)) as writer:
         await writer.prepare([], canonical.MONDAY)
     with pytest.raises(InvalidInput, match="holds no ticks"):
         await read_dataset(log, name)
@@ -170,7 +170,7 @@ async def test_two_live_tapes_are_two_feeds_and_a_grown_one_is_another() -> None
     """A tape without files is named by what it holds."""
     log, identities = MemoryLog(), []
     for name, part in (("a", TICKS[:300]), ("b", TICKS[300:600]), ("a", TICKS[600:])):
-        async with Sequencer.open(JetStreamTape(log, name)) as writer:
+        async with Sequencer.open(StoredTape(log, name)) as writer:
             await writer.prepare([canonical.declared(n).instrument for n in (1, 2, 3)], int(TICKS["receive_time"][0]))
             await writer.offer(part)
         identities.append((await read_dataset(log, name)).identity[:16])

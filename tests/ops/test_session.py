@@ -10,7 +10,7 @@ import pytest
 from adapters import memory
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
-from adapters.tape_log import JetStreamTape
+from adapters.tape_log import StoredTape
 from domain.errors import Conflict, DeskError, Diverged, InvalidInput, Overlap, Unavailable, UnknownStrategy
 from domain.events import SignalRaised
 from domain.instructions import Instructed, StrategyDeactivated
@@ -54,7 +54,7 @@ async def session(
 
 
 async def tape_of(log: Log, desk: str = "main") -> list[Any]:
-    return [message async for page in JetStreamTape(log, desk).read() for message in page]
+    return [message async for page in StoredTape(log, desk).read() for message in page]
 
 
 async def instructions(log: Log, desk: str = "main") -> list[Any]:
@@ -77,12 +77,12 @@ async def test_a_session_decides_on_every_record_and_can_be_proven(any_log: Log)
     report = await session(any_log, desk=desk, observe=seen.extend)
     assert (report.desk, report.files, report.rows, report.rows_rejected) == (desk, 1, 4_000, 0)
     assert report.ticks_added == 4_000
-    assert report.ordinal == (await JetStreamTape(any_log, desk).end()).ordinal
+    assert report.ordinal == (await StoredTape(any_log, desk).end()).ordinal
     recorded = await ledger(any_log, desk)
     assert canonical.lines(seen) == recorded
     assert report.events == len(recorded)
     assert report.signals == sum(isinstance(event, SignalRaised) for event in seen) > 20
-    found = await verify(any_log, desk, JetStreamTape(any_log, desk))
+    found = await verify(any_log, desk, StoredTape(any_log, desk))
     assert (found.checked, found.diverged, found.pending, found.passed) == (len(recorded), 0, 0, True)
     kinds = [instruction.kind for instruction in await instructions(any_log, desk)]
     assert kinds == [
@@ -146,7 +146,7 @@ async def test_another_strategy_holds_from_the_end_of_the_tape_on() -> None:
     third = await session(log, LATER, EMA)
     assert {e.strategy for e in await signals(log) if e.ordinal > first.ordinal} == {"ema_cross"}
     assert {e.strategy for e in await signals(log) if e.ordinal <= first.ordinal} == {"m5_bos_retest"}
-    assert (await verify(log, "main", JetStreamTape(log, "main"))).checked == third.events
+    assert (await verify(log, "main", StoredTape(log, "main"))).checked == third.events
 
 
 async def signals(log: Log) -> list[SignalRaised]:
@@ -262,7 +262,7 @@ async def test_a_slow_engine_holds_the_feed_two_blocks_ahead() -> None:
     assert 0 < sum(record["kind"] != CLOCK for record in records) <= BLOCKS_AHEAD * 256
     log.gate.set()
     assert (await running).ticks_added == len(TICKS)
-    assert (await verify(log, "main", JetStreamTape(log, "main"))).passed
+    assert (await verify(log, "main", StoredTape(log, "main"))).passed
 
 
 async def test_a_diverged_ledger_stops_the_next_session() -> None:
@@ -291,7 +291,7 @@ async def test_two_sessions_at_once_on_one_desk_write_nothing_twice() -> None:
     await session(alone)
     ticks = [b for _, b in (await content(log))[0] if isinstance(b, bytes)]
     assert ticks == [b for _, b in (await content(alone))[0] if isinstance(b, bytes)]
-    assert (await verify(log, "main", JetStreamTape(log, "main"))).passed
+    assert (await verify(log, "main", StoredTape(log, "main"))).passed
 
 
 # -- beside ------------------------------------------------------------------------------------------------------------
@@ -355,6 +355,6 @@ async def test_eurusd_of_2018_gives_2435_signals_and_verifies(
         report = await session(log, files, BOS, desk=desk)
         assert report.signals == 2_435
         assert report.ticks_added == len(files.ticks)
-        found = await verify(log, desk, JetStreamTape(log, desk))
+        found = await verify(log, desk, StoredTape(log, desk))
         assert (found.checked, found.diverged, found.unverifiable, found.passed) == (report.events, 0, 0, True)
         assert found.records == report.ordinal

@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from adapters import memory
 from adapters.memory import MemoryLog
-from adapters.tape_log import JetStreamTape
-from domain.engine import ENGINE
+from adapters.snapshots import SnapshotStore
+from adapters.tape_log import StoredTape
+from domain.engine import ENGINE, Engine
 from domain.instructions import EngineActivated
 from domain.ports import Append, Log, Message
 from domain.tape import TICK
 from ops.verify import Divergence, Verification
 from ops.verify import verify as verify_desk
 from tests import canonical, logs
-from tests.ops.desks import DESK, LAST, LEDGER, decide, write_tape
+from tests.ops.desks import DESK, LAST, LEDGER, SCRIPT, decide, write_tape
 
 TAPE_SUBJECT, LEDGER_SUBJECT = f"tape.{DESK}", f"ledger.{DESK}"
 
@@ -43,7 +45,7 @@ async def any_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 
 
 async def verify(log: Log, desk: str = DESK, **options: Any) -> Verification:
-    return await verify_desk(log, desk, JetStreamTape(log, desk), **options)
+    return await verify_desk(log, desk, StoredTape(log, desk), **options)
 
 
 async def copy_of(
@@ -61,6 +63,14 @@ async def copy_of(
         sequence = await copy.append(Append(LEDGER_SUBJECT, b"\n".join(part), headers, sequence))
         number += len(part)
     return copy
+
+
+def canonical_engine() -> Engine:
+    """The engine as it stands behind the whole desk."""
+    engine = Engine()
+    for message in canonical.messages(SCRIPT):
+        engine.fold(message)
+    return engine
 
 
 def replaced(index: int, line: bytes) -> Callable[[list[bytes]], list[bytes]]:
@@ -254,5 +264,17 @@ async def test_a_strategy_version_that_is_not_in_this_build_is_unverifiable(log:
 
 
 async def test_the_answer_is_plain_data(log: MemoryLog) -> None:
-    found = (await verify(await copy_of(log, ledger=replaced(4, b"\xff")))).as_dict()
+    found = asdict(await verify(await copy_of(log, ledger=replaced(4, b"\xff"))))
     assert json.loads(json.dumps(found))["first_divergence"]["recorded"] == "�"
+
+
+@pytest.mark.parametrize("lost", ["ledger", "tape"])
+async def test_a_snapshot_witnesses_what_the_store_has_lost(log: MemoryLog, lost: str) -> None:
+    """A server that drops a damaged block says nothing: only what was stored after it tells."""
+    copy = await copy_of(log, **{lost: lambda kept: kept[:-1]})
+    assert (await verify(copy)).problem is None
+    await SnapshotStore(copy, DESK).save(canonical_engine().snapshot())
+    found = await verify(copy)
+    assert found.problem is not None
+    assert "what was durable is gone" in found.problem
+    assert not found.passed
