@@ -74,7 +74,7 @@ app = typer.Typer(
 
 DeskOption = Annotated[str | None, typer.Option("--desk", help="Name of the desk (default: main).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
-SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Symbol of the files, when their names do not say.")]
+SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Symbol of the files, whatever their names say.")]
 VenueOption = Annotated[str | None, typer.Option("--venue", help="Venue of the files, when their paths do not say.")]
 FormatOption = Annotated[str, typer.Option("--format", help="Format of the files; auto recognises it.")]
 PriceOption = Annotated[str | None, typer.Option("--price", help="What a single price a bar is: mid, bid or ask.")]
@@ -117,7 +117,9 @@ def run(
     param: Annotated[
         list[str] | None, typer.Option("--param", help="Strategy parameter NAME=VALUE, or STRATEGY.NAME=VALUE.")
     ] = None,
-    symbol: Annotated[list[str] | None, typer.Option("--symbol", help="Symbols the strategy trades.")] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", help="Symbols to watch; one also names files that do not say.")
+    ] = None,
     speed: Annotated[str, typer.Option("--speed", help="max: as fast as every decision becomes durable.")] = "max",
     exit_when_done: Annotated[bool, typer.Option("--exit-when-done", help="Stop when the feed has ended.")] = False,
     venue: VenueOption = None,
@@ -131,7 +133,8 @@ def run(
     """Put a feed on the desk's tape, decide on every tick, and keep every decision in the ledger."""
     _only("--speed", speed, ["max"])
     symbols = symbol or []
-    options = _feed_options(symbols[0] if len(symbols) == 1 else None, venue, format, price, spread, strict)
+    options = _feed_options(None, venue, format, price, spread, strict)
+    options["default_symbol"] = symbols[0] if len(symbols) == 1 else None
     parameters = dict(_pair(item) for item in param or [])
     operations = context.obj.operations(desk)
     feeds, names = feed or ["demo"], strategy or ["m5_bos_retest"]

@@ -94,8 +94,8 @@ async def read_dataset(log: Log, name: str) -> FileSet:
         files=[
             SourceFile(
                 name=file.name, sha256=file.sha256, format=file.format, symbol=file.symbol, venue=file.venue,
-                rows=file.rows, accepted=file.rows - file.rejected, rejected=file.rejected,
-                first_time_ns=feed.first_time_ns, last_time_ns=feed.last_time_ns, bars=False,
+                rows=file.rows, rejected=file.rejected,
+                first_time_ns=feed.first_time_ns, last_time_ns=feed.last_time_ns,
             )
             for feed in feeds.values()
             for file in feed.files

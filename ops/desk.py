@@ -81,10 +81,6 @@ class Desk:
         wanted = tuple(canonical_symbol(symbol) for symbol in symbols) or None
         choices = [_choice(name, parameters, wanted) for name in strategies]
         async with self._files(feeds, options, progress) as (files, log):
-            if missing := sorted(set(wanted or ()) - set(files.symbols)):
-                raise InvalidInput(
-                    f"symbol {missing[0]} is not in the feed, which has {', '.join(files.symbols)}; correct --symbol"
-                )
             rejects = self._write_rejects(files)
             report = await run_session(
                 log,

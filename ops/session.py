@@ -110,7 +110,9 @@ def _activation(choice: StrategyChoice, files: FileSet) -> Activation:
     symbols = sorted({*(choice.symbols or files.symbols)})
     for symbol in symbols:
         if symbol not in files.symbols:
-            raise InvalidInput(f"symbol {symbol} is not in the feed, which has {', '.join(files.symbols)}")
+            raise InvalidInput(
+                f"symbol {symbol} is not in the feed, which has {', '.join(files.symbols)}; correct --symbol"
+            )
         handler.initial(parameters, instrument_for(symbol))
     return Activation(handler.name, handler.version, parameters.model_dump(mode="json"), tuple(symbols))
 

@@ -262,9 +262,9 @@ def file_set(ticks: Ticks, *symbols: str, name: str = "ticks.csv", options: str 
     digest = sha256(ticks.tobytes()).hexdigest()
     names = list(symbols or SYMBOLS[:1])
     file = SourceFile(
-        name=name, sha256=digest, format="plain", symbol=names[0], venue="test", rows=len(ticks), accepted=len(ticks),
+        name=name, sha256=digest, format="plain", symbol=names[0], venue="test", rows=len(ticks),
         rejected=0, first_time_ns=int(ticks["event_time"][0]) if len(ticks) else None,
-        last_time_ns=int(ticks["event_time"][-1]) if len(ticks) else None, bars=False,
+        last_time_ns=int(ticks["event_time"][-1]) if len(ticks) else None,
     )  # fmt: skip
     identity = sha256(f"{digest}{options}".encode()).hexdigest()
     return FileSet(symbols=names, files=[file], ticks=ticks, rejects=[], identity=identity)

@@ -15,7 +15,7 @@ def _read(source: Source, request: Request) -> Sheet:
 FORMATS = (
     Format(
         name="binarycom", expects="the header time,open,high,low,close",
-        recognises=a_header("time,open,high,low,close"), read=_read, venue=lambda _: "binarycom", bars=True,
+        recognises=a_header("time,open,high,low,close"), read=_read, venue=lambda _: "binarycom",
         one_price="mid",
     ),
 )  # fmt: skip

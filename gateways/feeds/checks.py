@@ -10,15 +10,15 @@ from gateways.feeds.fields import (
     GOOD,
     I8,
     NEGATIVE_SIZE,
+    OTHER_UNIT,
     TOO_LARGE,
     TOO_MANY_DECIMALS,
     U1,
     WRONG_FIELDS,
 )
 
-NOT_POSITIVE, CROSSED, HIGH_BELOW_LOW, OUTSIDE_RANGE, OFF_SCALE, TIME_BACK, UNMATCHED, NO_QUOTE_YET, NOT_A_MINUTE = (
-    20, 21, 22, 23, 24, 25, 26, 27, 28,
-)  # fmt: skip
+NOT_POSITIVE, CROSSED, HIGH_BELOW_LOW, OUTSIDE_RANGE, OFF_SCALE = 20, 21, 22, 23, 24
+TIME_BACK, TIME_AHEAD, UNMATCHED, NO_QUOTE_YET, NOT_A_MINUTE = 25, 26, 27, 28, 29
 
 REASONS = {
     WRONG_FIELDS: "wrong number of fields",
@@ -28,12 +28,14 @@ REASONS = {
     TOO_LARGE: "{field}: too large",
     BAD_TIME: "{field}: not a time of this format",
     NEGATIVE_SIZE: "{field}: negative size",
+    OTHER_UNIT: "{field}: an epoch of another unit (s, ms, us, ns) than the file's first rows",
     NOT_POSITIVE: "zero or negative price",
     CROSSED: "bid above ask",
     HIGH_BELOW_LOW: "high below low",
     OUTSIDE_RANGE: "open or close outside high and low",
     OFF_SCALE: "price off by a factor of 100 or more from its neighbours",
     TIME_BACK: "time goes back (or a bar's time repeats)",
+    TIME_AHEAD: "time ahead of the rows behind it",
     UNMATCHED: "no bar of this time on the other side",
     NO_QUOTE_YET: "no bid or no ask known yet",
     NOT_A_MINUTE: "a bar does not start on a minute",
@@ -102,14 +104,51 @@ def _judge_scale(low: I8, high: I8, code: U1) -> None:
 
 
 @kernel
+def _follows(earlier: int, later: int, bars: bool) -> bool:
+    return later > earlier or (later == earlier and not bars)
+
+
+@kernel
+def _stands_ahead(time: I8, bars: bool, code: U1, before: int, last: int, row: int) -> bool:
+    """Whether the accepted row `last` is wrong and not `row`, which lies before it: `row` fits behind `before`, the row
+    accepted earlier (-1: none), and the next two later times lie before `last` as well.
+
+    Equal times say nothing: in a stretch that comes again they lie before `last` too. At the file's end fewer times do,
+    even none; but of a file's first two rows alone, the first stands.
+    """
+    if time[row] == time[last] or (before >= 0 and not _follows(time[before], time[row], bars)):
+        return False
+    latest, later, behind = time[row], 0, 0
+    for k in range(row + 1, len(time)):
+        if code[k] != GOOD:
+            continue
+        if time[k] < latest or time[k] >= time[last]:
+            return False
+        behind += 1
+        if time[k] > latest:
+            latest = time[k]
+            later += 1
+            if later == 2:
+                return True
+    return before >= 0 or behind > 0
+
+
+@kernel
 def _judge_time(time: I8, bars: bool, code: U1) -> None:
-    last = -1
+    """Rows are accepted in order; where one lies before the last accepted, the rows behind tell which of both is wrong.
+    A row of the same time as the one refused just before has the same rows behind: so each is looked at a few times."""
+    before, last, refused = -1, -1, -1
     for r in range(len(time)):
-        if code[r] == GOOD:
-            if time[r] < last or (bars and time[r] == last):
-                code[r] = TIME_BACK
-            else:
-                last = time[r]
+        if code[r] != GOOD:
+            continue
+        if last < 0 or _follows(time[last], time[r], bars):
+            before, last = last, r
+        elif (refused < 0 or time[r] != time[refused]) and _stands_ahead(time, bars, code, before, last, r):
+            code[last] = TIME_AHEAD
+            last, refused = r, -1
+        else:
+            code[r] = TIME_BACK
+            refused = r
 
 
 def judge(time: I8, bid: I8, ask: I8, bars: bool, code: U1) -> None:

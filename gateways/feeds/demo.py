@@ -88,7 +88,6 @@ def _as_files(ticks: Ticks) -> FileSet:
     digest = sha256(ticks.tobytes()).hexdigest()
     file = SourceFile(
         name="synthetic-session", sha256=digest, format="synthetic", symbol=SYMBOL, venue=VENUE, rows=len(ticks),
-        accepted=len(ticks), rejected=0, first_time_ns=int(ticks["event_time"][0]),
-        last_time_ns=int(ticks["event_time"][-1]), bars=False,
+        rejected=0, first_time_ns=int(ticks["event_time"][0]), last_time_ns=int(ticks["event_time"][-1]),
     )  # fmt: skip
     return FileSet(symbols=[SYMBOL], files=[file], ticks=ticks, rejects=[], identity=digest)

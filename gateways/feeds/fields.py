@@ -12,10 +12,13 @@ U1 = npt.NDArray[np.uint8]
 
 # What a column holds. Prices and amounts become nanos, times nanoseconds.
 SKIP, PRICE, AMOUNT, COUNT, BLANK_OR_PRICE, BLANK_OR_AMOUNT = 0, 1, 2, 3, 4, 5
-ISO_TIME, EPOCH, COMPACT_TIME, DATE, TIME_OF_DAY, MILLISECONDS_OF_DAY = 10, 11, 12, 13, 14, 15
+ISO_TIME, COMPACT_TIME, DATE, TIME_OF_DAY, MILLISECONDS_OF_DAY = 10, 11, 12, 13, 14
+EPOCH_S, EPOCH_MS, EPOCH_US, EPOCH_NS = 20, 21, 22, 23
 
 # What can be wrong with a row. Codes from 20 on are found by gateways/feeds/checks.py.
-GOOD, WRONG_FIELDS, EMPTY, BAD_NUMBER, TOO_MANY_DECIMALS, TOO_LARGE, BAD_TIME, NEGATIVE_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
+GOOD, WRONG_FIELDS, EMPTY, BAD_NUMBER, TOO_MANY_DECIMALS, TOO_LARGE, BAD_TIME, NEGATIVE_SIZE, OTHER_UNIT = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8,
+)  # fmt: skip
 
 BLANK = -(2**63)  # the value of an empty BLANK_OR_... field
 SECOND = 1_000_000_000
@@ -23,6 +26,7 @@ DAY = 86_400 * SECOND
 PRICE_MAX = 2**61 - 1  # two prices and a spread still add up within int64
 _WHOLE_MAX = (2**63 - 10) // 10
 _YEAR_MIN, _YEAR_MAX = 1970, 2200
+_EPOCH_UNITS_NS = (SECOND, 1_000_000, 1_000, 1)  # of EPOCH_S, EPOCH_MS, ...
 
 
 @kernel
@@ -84,14 +88,22 @@ def _nanos(text: U1, a: int, b: int, limit: int) -> tuple[int, int]:
 
 
 @kernel
-def _scaled_time(text: U1, a: int, b: int, unit: int) -> tuple[int, int]:
-    """A decimal count of units of `unit` ns (0: by magnitude s, ms, us or ns) as ns; exact or refused."""
+def _epoch_of(whole: int) -> int:
+    """The kind of epoch that a count has by its magnitude."""
+    return EPOCH_S if whole < 10**11 else EPOCH_MS if whole < 10**14 else EPOCH_US if whole < 10**17 else EPOCH_NS
+
+
+@kernel
+def _scaled_time(text: U1, a: int, b: int, unit: int, epoch: int) -> tuple[int, int]:
+    """A decimal count of units of `unit` ns as ns; exact or refused. `epoch` is its kind if it is one, else 0."""
     code, whole, fraction, negative = _number(text, a, b)
     if code != GOOD:
         return (BAD_TIME if code == BAD_NUMBER else code), 0
-    if unit == 0:
-        unit = SECOND if whole < 10**11 else 10**6 if whole < 10**14 else 1_000 if whole < 10**17 else 1
-    if negative or whole > 7_289_654_400 * SECOND // unit:
+    if negative:
+        return BAD_TIME, 0
+    if epoch and _epoch_of(whole) != epoch:
+        return OTHER_UNIT, 0
+    if whole > 7_289_654_400 * SECOND // unit:
         return BAD_TIME, 0
     if fraction * unit % SECOND != 0:
         return TOO_MANY_DECIMALS, 0
@@ -204,10 +216,10 @@ def parse_field(text: U1, a: int, b: int, kind: int) -> tuple[int, int]:
         return (GOOD, value) if value >= 0 and b - a <= 9 else (BAD_NUMBER, 0)
     if a == b:
         return EMPTY, 0
-    if kind == EPOCH:
-        return _scaled_time(text, a, b, 0)
+    if kind >= EPOCH_S:
+        return _scaled_time(text, a, b, _EPOCH_UNITS_NS[kind - EPOCH_S], kind)
     if kind == MILLISECONDS_OF_DAY:
-        code, value = _scaled_time(text, a, b, 1_000_000)
+        code, value = _scaled_time(text, a, b, 1_000_000, 0)
         return (BAD_TIME, 0) if value >= DAY else (code, value)
     if kind == ISO_TIME:
         value = _iso_time(text, a, b)
@@ -218,6 +230,15 @@ def parse_field(text: U1, a: int, b: int, kind: int) -> tuple[int, int]:
     else:
         value = _time_of_day(text, a, b)
     return (GOOD, value) if value >= 0 else (BAD_TIME, 0)
+
+
+def time_kind(field: str) -> int | None:
+    """How a time is written: ISO, or an epoch whose unit its magnitude tells; None if it is neither."""
+    text = np.frombuffer(field.encode(), np.uint8)
+    code, whole, _, negative = _number(text, 0, len(text))
+    if code == GOOD:
+        return None if negative else int(_epoch_of(whole))
+    return ISO_TIME if "-" in field else None
 
 
 def date_ns(digits: str) -> int:

@@ -18,12 +18,15 @@ from gateways.feeds.bars import Price
 class FeedOptions(BaseModel):
     """What the caller says about files. Symbol and venue hold for all of them; without, each name is asked.
 
+    `symbol` overrides every name. `default_symbol` is that of files whose names do not say one; of a zip's tables it
+    picks the one that agrees with it, a futures contract (GC-201312) too.
     `price` concerns only files with one price a bar, `spread_pips` only those of them that need a spread.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     symbol: str | None = None
+    default_symbol: str | None = None
     venue: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
     format: str = "auto"
     price: Price | None = None
@@ -62,11 +65,9 @@ class SourceFile(BaseModel):
     symbol: str
     venue: str
     rows: int
-    accepted: int
     rejected: int
     first_time_ns: int | None
     last_time_ns: int | None
-    bars: bool
 
 
 @dataclass(frozen=True, eq=False)

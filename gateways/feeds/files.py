@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from domain.errors import InvalidInput, Overlap
 from domain.instruments import instrument_for
-from domain.tape import TRADE, Ticks, concatenate
+from domain.tape import TRADE, Ticks, concatenate, utc
 from gateways.feeds.bars import Price
 from gateways.feeds.fields import GOOD
 from gateways.feeds.file_set import FeedOptions, FileSet, Reject, SourceFile, write_rejects
@@ -22,11 +21,13 @@ from gateways.feeds.pairing import alone, join, without_side
 from gateways.feeds.sheet import Format, Request, Sheet
 from gateways.feeds.sources import Source, open_source
 
-__all__ = ["FeedOptions", "FileSet", "Reject", "SourceFile", "read_files", "write_rejects"]
+__all__ = ["FILES_MAX", "FeedOptions", "FileSet", "Reject", "SourceFile", "read_files", "write_rejects"]
+
+FILES_MAX = 4_000  # the tape names a feed's files in one record, and a message holds 1 MiB
 
 _TEXT_MAX = 200
 _STRICT_SHOWN = 5
-_IDENTITY_VERSION = "files-1"  # to be raised whenever the same files would give other ticks
+_IDENTITY_VERSION = "files-2"  # to be raised whenever the same files would give other ticks
 
 
 class _Reading(NamedTuple):
@@ -69,20 +70,28 @@ class _Part(NamedTuple):
 def read_files(
     paths: Sequence[Path], options: FeedOptions, progress: Callable[[str, int, int], None] | None = None
 ) -> FileSet:
-    """Read files of any known format. `progress` gets (file name, bytes done, bytes in all).
+    """Read files of any known format. Before and after each, `progress` gets (name, bytes done, bytes in all).
 
-    Raises InvalidInput (unreadable, empty, no symbol, half a pair, `strict` with rejects), UnknownFormat, Overlap.
+    Raises InvalidInput (unreadable, empty, too many, no symbol, half a pair, `strict` with rejects), UnknownFormat,
+    Overlap.
     """
     if not paths:
         raise InvalidInput("no file was named. Give at least one, for example EURUSD_M1.csv.gz.")
+    if len(paths) > FILES_MAX:
+        raise InvalidInput(
+            f"{len(paths)} files are too many for one feed, which takes at most {FILES_MAX}. Give them in several "
+            "calls, the earliest first (`cdb ingest --tape NAME` puts all of them on one tape)."
+        )
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
     keys: set[str] = set()
     parts: list[_Part] = []
     halves: list[_Reading] = []
-    for index, path in enumerate(paths):
+    for path, size, done in zip(paths, sizes, accumulate(sizes), strict=True):
         if progress:
-            progress(path.name, sum(sizes[:index]), sum(sizes))
+            progress(path.name, done - size, sum(sizes))
         reading = _read(path, options)
+        if progress:
+            progress(path.name, done, sum(sizes))
         if reading.key in keys:
             continue
         keys.add(reading.key)
@@ -96,8 +105,6 @@ def read_files(
     rejects = [reject for part in parts for reject in part.rejects]
     if options.strict and rejects:
         raise InvalidInput(_strict_message(rejects))
-    if progress:
-        progress(paths[-1].name, sum(sizes), sum(sizes))
     symbols = sorted({part.files[0].symbol for part in parts})
     return FileSet(
         symbols=symbols,
@@ -109,9 +116,10 @@ def read_files(
 
 
 def _read(path: Path, options: FeedOptions) -> _Reading:
-    source = open_source(path, options.symbol)
+    source = open_source(path, options.symbol or options.default_symbol)
     known = format_of(source, options.format)
-    instrument = instrument_for(chosen_symbol(options.symbol) if options.symbol else symbol_in(source.place))
+    symbol = chosen_symbol(options.symbol) if options.symbol else symbol_in(source.place, options.default_symbol)
+    instrument = instrument_for(symbol)
     price = options.price or known.one_price if known.one_price else None
     venue = (options.venue or known.venue(source)).lower()
     request = Request(instrument, venue, price, options.spread_nanos(instrument))
@@ -167,8 +175,7 @@ def _part(readings: list[_Reading], ticks: Ticks) -> _Part:
             SourceFile(
                 name=source.name, sha256=source.sha256, format=reading.format.name,
                 symbol=reading.request.instrument.symbol, venue=reading.request.venue,
-                rows=len(rows.line), accepted=len(rows.line) - len(bad), rejected=len(bad),
-                first_time_ns=first, last_time_ns=last, bars=reading.sheet.bars,
+                rows=len(rows.line), rejected=len(bad), first_time_ns=first, last_time_ns=last,
             )
         )  # fmt: skip
     return _Part("\n".join(reading.key for reading in readings), files, ticks, rejects)
@@ -185,8 +192,8 @@ def _refuse_overlap(parts: list[_Part]) -> None:
         earlier = latest.get(key)
         if earlier is not None and part.first < earlier.last:
             raise Overlap(
-                f"{earlier.files[0].name} and {file.name} both cover {_utc(part.first)} to "
-                f"{_utc(min(part.last, earlier.last))} of {file.symbol} on {file.venue}. Leave one of them out."
+                f"{earlier.files[0].name} and {file.name} both cover {utc(part.first)} to "
+                f"{utc(min(part.last, earlier.last))} of {file.symbol} on {file.venue}. Leave one of them out."
             )
         latest[key] = part
 
@@ -207,7 +214,3 @@ def _merged(parts: list[_Part], symbols: list[str]) -> Ticks:
 def _strict_message(rejects: list[Reject]) -> str:
     shown = "; ".join(f"{one.file} line {one.line}: {one.reason}" for one in rejects[:_STRICT_SHOWN])
     return f"{len(rejects)} rows are not acceptable ({shown}). Mend the file, or leave --strict out."
-
-
-def _utc(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,6 +19,6 @@ FORMATS = (
     Format(
         name="fxcm", expects="the header timestamp,open,high,low,close and times that end in +00:00",
         recognises=lambda source: _header(source) and _line(source),
-        read=_read, venue=lambda _: "fxcm", bars=True, side=side_of,
+        read=_read, venue=lambda _: "fxcm", side=side_of,
     ),
 )  # fmt: skip

@@ -23,11 +23,11 @@ def _ticks(source: Source, request: Request) -> Sheet:
 FORMATS = (
     Format(
         name="histdata-m1", expects="lines like 20200101 170000;1.1212;1.1213;1.1211;1.1212;0",
-        recognises=any_line(r"\d{8} \d{6}(;[0-9.]+){5}"), read=_bars, venue=lambda _: "histdata", bars=True,
+        recognises=any_line(r"\d{8} \d{6}(;[0-9.]+){5}"), read=_bars, venue=lambda _: "histdata",
         one_price="bid",
     ),
     Format(
         name="histdata-ticks", expects="lines like 20200101 170000065,1.121200,1.121720,0",
-        recognises=any_line(r"\d{8} \d{9}(,[0-9.]+){3}"), read=_ticks, venue=lambda _: "histdata", bars=False,
+        recognises=any_line(r"\d{8} \d{9}(,[0-9.]+){3}"), read=_ticks, venue=lambda _: "histdata",
     ),
 )  # fmt: skip

@@ -80,18 +80,18 @@ def _venue(source: Source) -> str:
 FORMATS = (
     Format(
         name="lean-quote-ticks", expects="a member YYYYMMDD_symbol_tick_quote.csv with lines like 292,1.38676,1.38686",
-        recognises=_named("tick", "quote", r"[0-9.]+(,[0-9.]+){2}"), read=_quotes, venue=_venue, bars=False,
+        recognises=_named("tick", "quote", r"[0-9.]+(,[0-9.]+){2}"), read=_quotes, venue=_venue,
         detail=_day_and_contract,
     ),
     Format(
         name="lean-trade-ticks", expects="a member YYYYMMDD_symbol_tick_trade_contract.csv with lines like "
         "4933381,1313.8,1,usa,,0",
         recognises=_named("tick", "trade", r"[0-9.]+,[0-9.]+,[0-9.]*,[^,]*,[^,]*,[01]"), read=_trades, venue=_venue,
-        bars=False, detail=_day_and_contract,
+        detail=_day_and_contract,
     ),
     Format(
         name="lean-quote-minutes", expects="a member YYYYMMDD_symbol_minute_quote.csv with eleven fields a line",
-        recognises=_named("minute", "quote", r"[0-9.]+(,[0-9.]+){10}"), read=_minutes, venue=_venue, bars=True,
+        recognises=_named("minute", "quote", r"[0-9.]+(,[0-9.]+){10}"), read=_minutes, venue=_venue,
         detail=_day_and_contract,
     ),
 )  # fmt: skip

@@ -100,12 +100,12 @@ FORMATS = (
         name="mt5-m1",
         expects="the tab-separated header <DATE> <TIME> <OPEN> <HIGH> <LOW> <CLOSE> <TICKVOL> <VOL> <SPREAD>",
         recognises=a_header("<date>\t<time>\t<open>\t<high>\t<low>\t<close>\t<tickvol>\t<vol>\t<spread>"),
-        read=_bars, venue=lambda _: "mt5", bars=True, one_price="bid",
+        read=_bars, venue=lambda _: "mt5", one_price="bid",
         own_spread=True,
     ),
     Format(
         name="mt5-ticks", expects="the tab-separated header <DATE> <TIME> <BID> <ASK> <LAST> <VOLUME> <FLAGS>",
         recognises=a_header("<date>\t<time>\t<bid>\t<ask>\t<last>\t<volume>\t<flags>"),
-        read=_ticks, venue=lambda _: "mt5", bars=False,
+        read=_ticks, venue=lambda _: "mt5",
     ),
 )  # fmt: skip

@@ -38,13 +38,15 @@ def split_contract(symbol: str) -> tuple[str, str | None]:
     return (canonical_symbol(match[1]), match[2]) if match else (canonical_symbol(symbol), None)
 
 
-def symbol_in(name: str) -> str:
-    """The one symbol that a file's name holds. Raises InvalidInput with advice when there is none, or several."""
+def symbol_in(name: str, default: str | None = None) -> str:
+    """The one symbol that a file's name holds; `default` if it holds none, or that and others. Raises InvalidInput."""
     words = words_in(name)
     pairs = [a + b for a, b in pairwise(words) if len(a) == len(b) == 3]  # EUR-USD
     found = sorted({symbol for word in words + pairs if (symbol := known_symbol(word))})
     if len(found) == 1:
         return found[0]
+    if default and (not found or chosen_symbol(default) in found):
+        return chosen_symbol(default)
     problem = f"its name holds several symbols ({', '.join(found)})" if found else "its name holds no known symbol"
     raise InvalidInput(f"{name}: {problem}. Give it with --symbol, for example --symbol EURUSD.")
 

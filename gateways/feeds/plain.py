@@ -1,14 +1,18 @@
-"""Plain CSV with a header, UTC: quotes, trades, or one-minute bars. Time is ISO 8601, or epoch s, ms, us or ns.
+"""Plain CSV with a header, UTC: quotes, trades, or one-minute bars.
+
+Time is ISO 8601, or an epoch in s, ms, us or ns: one of them a file, as most of its first rows have it.
 
 quotes   time,bid,ask[,bid_size,ask_size]
 trades   time,price[,size]
 bars     time,open,high,low,close[,volume]      (one price a bar: the mid unless --price says otherwise)
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 from domain.tape import TRADE
-from gateways.feeds.fields import AMOUNT, EPOCH, ISO_TIME, PRICE
+from gateways.feeds.bars import Price
+from gateways.feeds.fields import AMOUNT, ISO_TIME, PRICE, time_kind
 from gateways.feeds.naming import venue_in
 from gateways.feeds.sheet import Format, Request, Sheet, a_header, one_price_bars, read_columns, tick_sheet
 from gateways.feeds.sources import Source
@@ -19,7 +23,9 @@ _TIME = "(time|timestamp|timestamp_utc|datetime|date)"
 def _columns(source: Source, sizes: tuple[str, ...]) -> dict[str, int]:
     """The header's columns; the lines below it show how time is written."""
     first, *others = source.header.split(",")
-    time = ISO_TIME if any("-" in line.split(",")[0] for line in source.sample[1:]) else EPOCH
+    kinds = (time_kind(line.split(",")[0].strip()) for line in source.sample[1:])
+    known = Counter(kind for kind in kinds if kind is not None).most_common(1)
+    time = known[0][0] if known else ISO_TIME
     return {first: time} | {name: AMOUNT if name in sizes else PRICE for name in others}
 
 
@@ -50,16 +56,16 @@ def _venue(source: Source) -> str:
 
 
 def _format(
-    name: str, fields: str, pattern: str, read: Callable[[Source, Request], Sheet], bars: bool = False
+    name: str, fields: str, pattern: str, read: Callable[[Source, Request], Sheet], one_price: Price | None = None
 ) -> Format:
     return Format(
         name=name, expects=f"the header {fields}", recognises=a_header(_TIME + pattern), read=read, venue=_venue,
-        bars=bars, one_price="mid" if bars else None,
+        one_price=one_price,
     )  # fmt: skip
 
 
 FORMATS = (
     _format("csv-quotes", "time,bid,ask[,bid_size,ask_size]", ",bid,ask(,bid_size,ask_size)?", _quotes),
     _format("csv-trades", "time,price[,size]", ",price(,size)?", _trades),
-    _format("csv-m1", "time,open,high,low,close[,volume]", ",open,high,low,close(,volume)?", _bars, bars=True),
+    _format("csv-m1", "time,open,high,low,close[,volume]", ",open,high,low,close(,volume)?", _bars, "mid"),
 )

@@ -81,7 +81,6 @@ class Format(NamedTuple):
     recognises: Callable[[Source], bool]
     read: Callable[[Source, Request], Sheet]
     venue: Callable[[Source], str]
-    bars: bool
     one_price: Price | None = None
     own_spread: bool = False
     detail: Callable[[Source], str] = lambda _: ""

@@ -33,7 +33,7 @@ async def handler(_: Path) -> AsyncIterator[Figure]:
     ticks = quotes(REPLAY_TICKS)
     parts = [block.records for block in blocks(1, ticks)]
     started = time.perf_counter()
-    _ = [int(((part["bid"] + part["ask"]) // 2).sum()) for part in parts]
+    sum(int(((part["bid"] + part["ask"]) // 2).sum()) for part in parts)
     added = seconds_since(started)
     for name, parameters in (("ema_cross", EMA.parameters), ("m1_retest", {}), ("m5_bos_retest", {})):
         took = min(_handled(name, parameters, parts) for _ in range(3))

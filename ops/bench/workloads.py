@@ -62,8 +62,8 @@ def as_file_set(ticks: Ticks, identity: str, symbols: list[str] | None = None) -
     times = ticks["receive_time"]
     source = SourceFile(
         name=identity, sha256=hashlib.sha256(identity.encode()).hexdigest(), format="workload", symbol=SYMBOL,
-        venue="synthetic", rows=len(ticks), accepted=len(ticks), rejected=0,
-        first_time_ns=int(times[0]), last_time_ns=int(times[-1]), bars=False,
+        venue="synthetic", rows=len(ticks), rejected=0,
+        first_time_ns=int(times[0]), last_time_ns=int(times[-1]),
     )  # fmt: skip
     return FileSet(symbols or [SYMBOL], [source], ticks, [], hashlib.sha256(identity.encode()).hexdigest())
 

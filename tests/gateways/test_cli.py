@@ -128,8 +128,8 @@ def test_run_passes_everything_on(fake: Fake, cdb: Callable[..., Any]) -> None:
     assert fake.asked == {
         "feeds": ["file:a.csv", "file:b.csv"],
         "options": {
-            "symbol": "EURUSD", "venue": "oanda", "format": "auto", "price": "bid", "strict": True,
-            "spread_pips": Decimal("0.6"),
+            "symbol": None, "default_symbol": "EURUSD", "venue": "oanda", "format": "auto", "price": "bid",
+            "strict": True, "spread_pips": Decimal("0.6"),
         },
         "strategies": ["ema_cross@1"],
         "parameters": {"fast": "5"},

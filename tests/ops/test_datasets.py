@@ -80,8 +80,8 @@ async def test_a_dataset_comes_back_as_the_files_it_was_made_of(log: Log) -> Non
     back = await read_dataset(log, name)
     assert same(back, FILES)
     assert back.identity[:16] == FILES.identity[:16]
-    assert [(f.name, f.sha256, f.rows, f.accepted) for f in back.files] == [
-        (f.name, f.sha256, f.rows, f.accepted) for f in FILES.files
+    assert [(f.name, f.sha256, f.rows, f.rejected) for f in back.files] == [
+        (f.name, f.sha256, f.rows, f.rejected) for f in FILES.files
     ]
 
 

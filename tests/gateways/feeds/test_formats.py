@@ -13,7 +13,7 @@ from domain.errors import InvalidInput, UnknownFormat, UnknownInstrument
 from domain.tape import FROM_BAR, QUOTE, TRADE
 from gateways.feeds.files import FeedOptions, FileSet, read_files
 from tests.gateways.feeds import samples
-from tests.gateways.feeds.samples import VALID, put, read, zipped
+from tests.gateways.feeds.samples import VALID, csv_quotes, put, read, zipped
 
 
 def at(iso: str) -> int:
@@ -64,9 +64,7 @@ def test_a_binarycom_bar_is_the_mid_with_the_instruments_spread_around_it(tmp_pa
     ]
     assert set(rows(files, "kind", "flags", "bid_size", "ask_size")) == {(QUOTE, FROM_BAR, 0, 0)}
     (file,) = files.files
-    assert (file.venue, file.symbol, file.rows, file.accepted, file.rejected, file.bars) == (
-        "binarycom", "EURUSD", 2, 2, 0, True,
-    )  # fmt: skip
+    assert (file.venue, file.symbol, file.rows, file.rejected) == ("binarycom", "EURUSD", 2, 0)
     assert (file.first_time_ns, file.last_time_ns) == (at("2018-01-02T00:00:00"), at("2018-01-02T00:01:59.999"))
 
 
@@ -98,8 +96,8 @@ def test_fxcm_bid_and_ask_are_joined_by_time_and_each_tick_has_its_own_sides(tmp
         (at("2012-02-01T00:00:59.999"), 1_575_760_000, 1_575_850_000, 2),
     ]
     assert len(files.ticks) == 8
-    assert [(one.name, one.rows, one.accepted, one.rejected) for one in files.files] == [
-        ("gbpusd-bid.csv", 2, 2, 0), ("gbpusd-ask.csv", 3, 2, 1),
+    assert [(one.name, one.rows, one.rejected) for one in files.files] == [
+        ("gbpusd-bid.csv", 2, 0), ("gbpusd-ask.csv", 3, 1),
     ]  # fmt: skip
     assert [(one.file, one.line, one.reason) for one in files.rejects] == [
         ("gbpusd-ask.csv", 4, "no bar of this time on the other side")
@@ -241,6 +239,25 @@ def test_a_plain_files_epoch_is_read_by_its_magnitude(scale: int, tmp_path: Path
     assert files.ticks["event_time"].tolist() == [at("2020-01-01T00:00:00")]
 
 
+@pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])
+@pytest.mark.parametrize("odd", [0, 4, 19])
+def test_the_first_rows_say_the_unit_and_a_row_of_another_is_rejected(scale: int, odd: int, tmp_path: Path) -> None:
+    other = {1: 10**3, 10**3: 10**9, 10**6: 1, 10**9: 10**3}[scale]
+    times = [(1_577_836_800 + k) * (other if k == odd else scale) for k in range(20)]
+    files = read(tmp_path, "EURUSD.csv", csv_quotes(*(f"{time},1.1,1.2" for time in times)))
+    assert [(one.line, one.reason) for one in files.rejects] == [
+        (odd + 2, "time: an epoch of another unit (s, ms, us, ns) than the file's first rows")
+    ]
+    assert files.ticks["reference"].tolist() == [k + 2 for k in range(20) if k != odd]
+
+
+@pytest.mark.parametrize("first", ["-5", "2020-01-01 00:00:00", ""])
+def test_a_first_row_written_otherwise_does_not_decide_for_a_whole_file(first: str, tmp_path: Path) -> None:
+    rows = [f"{1_577_836_800_000 + k},1.1,1.2" for k in range(5)]
+    files = read(tmp_path, "EURUSD.csv", csv_quotes(f"{first},1.1,1.2", *rows))
+    assert [one.line for one in files.rejects] == [2]
+
+
 @pytest.mark.parametrize(
     ("name", "symbol"),
     [
@@ -262,6 +279,33 @@ def test_a_name_without_or_with_two_symbols_is_refused_with_advice(tmp_path: Pat
     with pytest.raises(UnknownInstrument, match="QQQZZZ"):
         read(tmp_path, "EURUSD.csv", samples.CSV_QUOTES, symbol="QQQZZZ")
     assert read(tmp_path, "prices.csv", samples.CSV_QUOTES, symbol="eur/usd.m").symbols == ["EURUSD"]
+
+
+def test_a_default_symbol_names_only_files_whose_names_do_not(tmp_path: Path) -> None:
+    def symbols(name: str, **options: str) -> list[str]:
+        return read(tmp_path, name, samples.CSV_QUOTES, **options).symbols
+
+    assert symbols("prices.csv", default_symbol="eur/usd.m") == ["EURUSD"]
+    assert symbols("GBPUSD.csv", default_symbol="EURUSD") == ["GBPUSD"]
+    assert symbols("EURUSD_GBPUSD.csv", default_symbol="GBPUSD") == ["GBPUSD"]
+    with pytest.raises(InvalidInput, match=r"EURUSD, GBPUSD.*--symbol"):
+        symbols("EURUSD_GBPUSD.csv", default_symbol="USDJPY")
+    with pytest.raises(UnknownInstrument, match="QQQZZZ"):
+        symbols("prices.csv", default_symbol="QQQZZZ")
+    assert symbols("GBPUSD.csv", symbol="USDJPY", default_symbol="EURUSD") == ["USDJPY"]
+
+
+def test_a_default_symbol_picks_what_agrees_with_it_out_of_a_zip_and_relabels_nothing(tmp_path: Path) -> None:
+    contracts = zipped(
+        m20131007_gc_tick_trade_201312__csv=samples.LEAN_TRADES,
+        m20131007_gc_tick_trade_201402__csv=samples.LEAN_TRADES.replace("1313", "1400"),
+    )
+    files = read(tmp_path, "20131007_trade.zip", contracts, venue="comex", default_symbol="GC-201402")
+    assert (files.symbols, int(files.ticks["bid"][0])) == (["GC"], 1_400_800_000_000)
+    with pytest.raises(InvalidInput, match="2 tables, 0 of them for --symbol EURUSD"):
+        read(tmp_path, "20131007_trade.zip", contracts, venue="comex", default_symbol="EURUSD")
+    alone = zipped(m20140501_gbpusd_tick_quote__csv=samples.LEAN_QUOTES)
+    assert read(tmp_path, "quote.zip", alone, venue="oanda", default_symbol="EURUSD").symbols == ["GBPUSD"]
 
 
 def test_an_unknown_file_is_refused_with_its_first_line(tmp_path: Path) -> None:

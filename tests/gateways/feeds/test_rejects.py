@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidInput, Overlap
-from gateways.feeds.files import FeedOptions, FileSet, read_files, write_rejects
+from domain.instructions import FeedFile, FeedOpened
+from gateways.feeds.files import FILES_MAX, FeedOptions, FileSet, read_files, write_rejects
 from tests.gateways.feeds import samples
 from tests.gateways.feeds.samples import VALID, binarycom, csv_quotes, put, read, zipped
 
 
 def verdicts(files: FileSet) -> list[tuple[int, str]]:
-    assert sum(one.accepted for one in files.files) + len(files.rejects) == sum(one.rows for one in files.files)
+    assert len(files.rejects) == sum(one.rejected for one in files.files)
     return [(one.line, one.reason) for one in files.rejects]
 
 
@@ -142,7 +143,7 @@ def test_strict_refuses_a_file_with_any_reject_and_says_which(tmp_path: Path) ->
 
 def test_a_file_of_bad_rows_only_is_read_and_gives_nothing(tmp_path: Path) -> None:
     files = read(tmp_path, "EURUSD.csv", csv_quotes("1577836801,1.3,1.2"))
-    assert (len(files.ticks), files.files[0].accepted, files.files[0].first_time_ns) == (0, 0, None)
+    assert (len(files.ticks), files.files[0].rejected, files.files[0].first_time_ns) == (0, 1, None)
 
 
 @pytest.mark.parametrize("name", ["EURUSD.csv", "EURUSD.csv.gz", "EURUSD.zip"])
@@ -174,7 +175,9 @@ def test_a_missing_file_or_a_folder_is_refused_by_name(tmp_path: Path) -> None:
 def test_two_files_that_cover_the_same_time_are_refused_with_the_range(tmp_path: Path) -> None:
     later = samples.BINARYCOM.replace("00:01:00", "00:05:00").replace("00:00:00", "00:01:00")
     paths = [put(tmp_path, "EURUSD_a.csv", samples.BINARYCOM), put(tmp_path, "EURUSD_b.csv", later)]
-    with pytest.raises(Overlap, match=r"a\.csv and .*b\.csv both cover 2018-01-02T00:01:00Z to 2018-01-02T00:01:59Z"):
+    with pytest.raises(
+        Overlap, match=r"a\.csv and .*b\.csv both cover 2018-01-02T00:01:00Z to 2018-01-02T00:01:59\.999000000Z"
+    ):
         read_files(paths, FeedOptions())
     with pytest.raises(Overlap):
         read_files(paths[::-1], FeedOptions())
@@ -211,8 +214,29 @@ def test_the_same_file_twice_counts_once_under_any_name_of_it(tmp_path: Path) ->
     assert files.identity != read(tmp_path, "GBPUSD.csv", samples.BINARYCOM).identity
 
 
-def test_progress_tells_bytes_and_ends_at_all_of_them(tmp_path: Path) -> None:
+def test_progress_is_told_before_and_after_each_file_given_twice_or_not(tmp_path: Path) -> None:
     paths = [put(tmp_path, f"{name}.csv", samples.BINARYCOM) for name in ("EURUSD", "GBPUSD")]
     size, told = len(samples.BINARYCOM), []
-    read_files(paths, FeedOptions(), lambda *step: told.append(step))
-    assert told == [("EURUSD.csv", 0, 2 * size), ("GBPUSD.csv", size, 2 * size), ("GBPUSD.csv", 2 * size, 2 * size)]
+    read_files([*paths, paths[0]], FeedOptions(), lambda *step: told.append(step))
+    assert told == [
+        ("EURUSD.csv", 0, 3 * size), ("EURUSD.csv", size, 3 * size),
+        ("GBPUSD.csv", size, 3 * size), ("GBPUSD.csv", 2 * size, 3 * size),
+        ("EURUSD.csv", 2 * size, 3 * size), ("EURUSD.csv", 3 * size, 3 * size),
+    ]  # fmt: skip
+
+
+def test_more_files_than_one_record_of_the_tape_can_name_are_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"4001 files.*at most 4000.*several calls"):
+        read_files([tmp_path / f"{k}.csv" for k in range(FILES_MAX + 1)], FeedOptions())
+
+
+def test_as_many_files_as_are_read_fit_one_record_of_the_tape() -> None:
+    file = FeedFile(
+        name="DAT_ASCII_EURUSD_T_202001_another_long_name.csv.gz", sha256="f" * 64, format="lean-quote-minutes",
+        symbol="EURUSD", venue="binarycom", rows=10**7, rejected=10**7,
+    )  # fmt: skip
+    opened = FeedOpened(
+        id="feed_opened@2", actor="sequencer", authority="operator", occurred_at_ns=0, feed="f" * 16,
+        files=(file,) * FILES_MAX, ticks=10**10, first_time_ns=2**62, last_time_ns=2**62,
+    )  # fmt: skip
+    assert len(opened.model_dump_json()) < 1 << 20

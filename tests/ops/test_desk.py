@@ -1,0 +1,128 @@
+"""The desk's operations on embedded servers of their own: what `cdb` does, without the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.errors import InvalidInput, UnknownStrategy
+from ops.bench.workloads import write_csv
+from ops.desk import Desk
+
+OPTIONS: dict[str, Any] = {"symbol": None, "venue": None, "format": "auto", "price": None, "strict": False}
+OPTIONS |= {"spread_pips": None}
+
+
+def no_progress(stage: str, done: int, total: int, unit: str) -> None:
+    assert done <= total
+    assert unit
+
+
+class Shell:
+    """A data folder, and `cdb` commands on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def desk(self, name: str = "main") -> Desk:
+        return Desk(data_dir=self.folder / "data", desk=name)
+
+    def csv(self, name: str, count: int = 2000) -> Path:
+        path = self.folder / name
+        write_csv(path, count)
+        return path
+
+    async def run(self, *feeds: str, desk: str = "main", strategies: Any = ("ema_cross",), **more: Any) -> Any:
+        parameters, symbols = more.get("parameters", {}), more.get("symbols", ())
+        options = OPTIONS | {"default_symbol": symbols[0] if symbols else None}
+        return await self.desk(desk).run(feeds, options, strategies, parameters, symbols, no_progress)
+
+
+@pytest.fixture
+def cdb(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+async def test_the_demo_runs_verifies_and_adds_nothing_again(cdb: Shell) -> None:
+    report = await cdb.run("demo", strategies=["m5_bos_retest"])
+    assert report["ticks_added"] == 104_700
+    assert report["signals"] == 30
+    again = await cdb.run("demo", strategies=["m5_bos_retest"])
+    assert (again["ticks_added"], again["signals"], again["events"]) == (0, 0, report["events"])
+    found = await cdb.desk().verify(no_progress)
+    assert (found["checked"], found["diverged"], found["problem"]) == (report["events"], 0, None)
+    signals = await cdb.desk().signals(None, None, None, None)
+    assert [signal["signal_id"] for signal in signals] == [f"main:{number}" for number in range(4, 34)]
+    assert {signal["symbol"] for signal in signals} == {"EURUSD"}
+    assert all(len(signal["entry"].partition(".")[2]) == 9 for signal in signals)
+
+
+async def test_files_by_name_and_by_tape_are_the_same_feed(cdb: Shell) -> None:
+    made = await cdb.desk().ingest([cdb.csv("EURUSD.csv")], OPTIONS, None, no_progress)
+    assert (made["ticks_added"], made["rows_rejected"], made["rejects"]) == (2000, 0, None)
+    assert (await cdb.run(f"tape:{made['tape']}"))["ticks_added"] == 2000
+    assert (await cdb.run(f"file:{cdb.folder / 'EURUSD.csv'}"))["ticks_added"] == 0
+    tapes = await cdb.desk().tapes()
+    assert [tape["tape"] for tape in tapes] == [made["tape"], "main"]
+
+
+async def test_a_parameter_can_be_of_one_strategy(cdb: Shell) -> None:
+    feed = f"file:{cdb.csv('EURUSD.csv')}"
+    both = ("ema_cross", "m5_bos_retest")
+    with pytest.raises(InvalidInput, match="fast"):
+        await cdb.run(feed, strategies=both, parameters={"fast": "5"})
+    assert (await cdb.run(feed, strategies=both, parameters={"ema_cross.fast": "5"}))["ticks_added"] == 2000
+
+
+async def test_a_file_keeps_the_symbol_that_its_name_says(cdb: Shell) -> None:
+    pound, nameless = f"file:{cdb.csv('GBPUSD.csv')}", f"file:{cdb.csv('quotes.csv', 2100)}"
+    with pytest.raises(InvalidInput, match="EURUSD is not in the feed, which has GBPUSD"):
+        await cdb.run(pound, symbols=["EURUSD"])
+    assert (await cdb.run(nameless, symbols=["EURUSD.m"], desk="other"))["ticks_added"] == 2100
+
+
+@pytest.mark.parametrize("feeds", [("ticks.csv",), ("tape:",), ("demo", "demo"), ("demo", "file:x.csv"), ("live",)])
+async def test_a_feed_that_is_none_is_refused(cdb: Shell, feeds: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidInput, match="--feed"):
+        await cdb.run(*feeds)
+    assert not (cdb.folder / "data" / "nats").exists()
+
+
+async def test_what_cannot_be_is_refused_before_anything_is_written(cdb: Shell) -> None:
+    feed = f"file:{cdb.csv('EURUSD.csv')}"
+    with pytest.raises(UnknownStrategy, match="nope"):
+        await cdb.run(feed, strategies=["nope"])
+    with pytest.raises(InvalidInput, match="ema cross"):
+        await cdb.run(feed, strategies=["ema cross"])
+    with pytest.raises(InvalidInput, match="no tape is named 'main'; there are none"):
+        await cdb.desk().verify(no_progress)
+    with pytest.raises(InvalidInput, match="holds no ticks"):
+        await cdb.run("tape:unknown")
+
+
+async def test_a_desk_is_not_fed_by_ingest_and_a_mistyped_one_is_named(cdb: Shell) -> None:
+    feed = cdb.csv("EURUSD.csv")
+    await cdb.run(f"file:{feed}")
+    with pytest.raises(InvalidInput, match="desk's own"):
+        await cdb.desk().ingest([cdb.csv("EURUSD_b.csv", 50)], OPTIONS, "main", no_progress)
+    for question in (cdb.desk("mian").verify(no_progress), cdb.desk("mian").signals(None, None, None, None)):
+        with pytest.raises(InvalidInput, match="no tape is named 'mian'; there are main"):
+            await question
+
+
+async def test_rejected_rows_stand_in_a_file(cdb: Shell) -> None:
+    path = cdb.csv("EURUSD.csv", 100)
+    path.write_text(path.read_text() + "soon,1.1,1.2\n")
+    made = await cdb.desk().ingest([path], OPTIONS, None, no_progress)
+    assert made["rows_rejected"] == 1
+    assert "102" in Path(made["rejects"]).read_text()
+
+
+def test_strategies_and_settings_can_be_listed(cdb: Shell) -> None:
+    assert {row["strategy"] for row in cdb.desk().strategies()} == {"ema_cross", "m1_retest", "m5_bos_retest"}
+    assert {row["variable"] for row in cdb.desk().settings()} >= {"CDB_DATA_DIR", "CDB_NATS_URL"}
+
+
+async def test_a_benchmark_that_is_none_is_refused(cdb: Shell) -> None:
+    with pytest.raises(InvalidInput, match="no benchmark 'nope'; there are handler"):
+        await cdb.desk().bench(["nope"], print)
