@@ -106,17 +106,11 @@ async def _open(sequencer: Sequencer, files: FileSet, feed: str) -> None:
     await sequencer.declare(
         FeedOpened,
         feed=feed,
-        files=tuple(
-            FeedFile(
-                name=file.name, sha256=file.sha256, format=file.format, symbol=file.symbol, venue=file.venue,
-                rows=file.rows, rejected=file.rejected,
-            )
-            for file in files.files
-        ),
+        files=tuple(FeedFile(**file.model_dump(include=set(FeedFile.model_fields))) for file in files.files),
         ticks=len(files.ticks),
         first_time_ns=int(times[0]),
         last_time_ns=int(times[-1]),
-    )  # fmt: skip
+    )
 
 
 def _numbered(files: FileSet, numbers: dict[str, int]) -> Ticks:

@@ -92,15 +92,11 @@ async def read_dataset(log: Log, name: str) -> FileSet:
     return FileSet(
         symbols=[symbols[number] for number in sorted(symbols)],
         files=[
-            SourceFile(
-                name=file.name, sha256=file.sha256, format=file.format, symbol=file.symbol, venue=file.venue,
-                rows=file.rows, rejected=file.rejected,
-                first_time_ns=feed.first_time_ns, last_time_ns=feed.last_time_ns,
-            )
+            SourceFile(**file.model_dump(), first_time_ns=feed.first_time_ns, last_time_ns=feed.last_time_ns)
             for feed in feeds.values()
             for file in feed.files
         ],
         ticks=ticks,
         rejects=[],
         identity=identity,
-    )  # fmt: skip
+    )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import InvalidInput
+from domain.instructions import FeedFile
 from domain.instruments import Instrument
 from domain.tape import Ticks
 from gateways.feeds.bars import Price
@@ -54,18 +55,9 @@ class Reject(NamedTuple):
     text: str
 
 
-class SourceFile(BaseModel):
+class SourceFile(FeedFile):
     """What became of one file. Rows are the non-blank lines below the header. Times are of its ticks, ns UTC."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    sha256: str
-    format: str
-    symbol: str
-    venue: str
-    rows: int
-    rejected: int
     first_time_ns: int | None
     last_time_ns: int | None
 
