@@ -15,14 +15,17 @@ from domain.instruments import instrument_for
 from domain.ports import Log
 from domain.tape import TICK
 from gateways.file_feed import feed_files
-from gateways.sequencer import Sequencer
+from gateways.sequencer import Activation, Sequencer
 from ops.core import Core
 from tests.canonical import activated, file_set, market_ticks
 
 DESK = "main"
 SYMBOLS = ("EURUSD", "GBPUSD")
 FILES = file_set(market_ticks(16_000, seed=2, symbols=2, seconds=8), *SYMBOLS)
-STRATEGIES = [activated("m5_bos_retest", *SYMBOLS), activated("ema_cross", *SYMBOLS, fast=3, slow=9)]
+STRATEGIES = [
+    Activation.of(activated("m5_bos_retest", *SYMBOLS)),
+    Activation.of(activated("ema_cross", *SYMBOLS, fast=3, slow=9)),
+]
 
 
 async def feed(sequencer: Sequencer, ahead_of: Callable[[int], Awaitable[None]] | None = None) -> None:
