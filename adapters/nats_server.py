@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import secrets
 import socket
 import sys
@@ -134,9 +133,7 @@ class NatsServer:
         self.config.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def _launch(self) -> None:
-        # Megabyte messages make garbage fast: collecting it sooner measured steadier and faster imports.
-        environment = processes.environment(GOGC=os.environ.get("GOGC", "50"))
-        process = processes.launch([str(binary()), "-c", str(self.config)], self.log, env=environment)
+        process = processes.launch([str(binary()), "-c", str(self.config)], self.log)
         try:
             processes.await_ready(process, self._answers, self.log)
         except BaseException:
