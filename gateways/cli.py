@@ -6,8 +6,6 @@ Exit codes: 0 done, 1 the ledger diverges, 2 wrong input, 3 overlap, 4 another w
 """
 
 import asyncio
-import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,15 +15,24 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from domain.errors import DeskError, InvalidInput
+from gateways.terminal import (
+    Progress,
+    Progressing,
+    complain,
+    err,
+    out,
+    print_figure,
+    print_json,
+    print_report,
+    print_rows,
+    print_session,
+    print_verification,
+    readable_signal,
+)
 
-Progressing = Callable[[str, int, int, str], None]  # (stage, done, total, unit)
 T = TypeVar("T")
 
 
@@ -61,8 +68,6 @@ class Operations(Protocol):
     async def bench(self, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None: ...
 
 
-out = Console()
-err = Console(stderr=True)
 app = typer.Typer(
     name="cdb",
     help="Claire de Binare: a paper-trading desk whose only truth is a log.",
@@ -138,12 +143,12 @@ def run(
     parameters = dict(_pair(item) for item in param or [])
     operations = context.obj.operations(desk)
     feeds, names = feed or ["demo"], strategy or ["m5_bos_retest"]
-    with _Progress() as progress:
+    with Progress() as progress:
         report = _await(operations.run(feeds, options, names, parameters, symbols, progress), as_json=as_json)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        _print_session(report, feeds, names)
+        print_session(report, feeds, names)
     if not exit_when_done:
         err.print("[dim]The feed has ended and holds no more. Give --exit-when-done to say that this is meant.[/dim]")
 
@@ -165,12 +170,12 @@ def ingest(
 ) -> None:
     """Make a dataset tape from files. The same files again add nothing; an interrupted import continues."""
     options = _feed_options(symbol, venue, format, price, spread, strict)
-    with _Progress() as progress:
+    with Progress() as progress:
         report = _await(context.obj.operations().ingest(files, options, tape, progress), as_json=as_json)
     if as_json:
-        _print_json(report)
+        print_json(report)
         return
-    _print_report("Ingested", report)
+    print_report("Ingested", report)
     if report["rows_rejected"]:
         err.print(
             f"[yellow]{report['rows_rejected']} rows rejected[/yellow], each with its reason in {report['rejects']}"
@@ -180,13 +185,13 @@ def ingest(
 @app.command()
 def tapes(context: typer.Context, as_json: JsonOption = False) -> None:
     """The tapes there are, with where they end."""
-    _print_rows("Tapes", _await(context.obj.operations().tapes(), as_json=as_json), as_json=as_json)
+    print_rows("Tapes", _await(context.obj.operations().tapes(), as_json=as_json), as_json=as_json)
 
 
 @app.command()
 def strategies(context: typer.Context, as_json: JsonOption = False) -> None:
     """The signal handlers of this build, with their parameters and defaults."""
-    _print_rows("Strategies", context.obj.operations().strategies(), as_json=as_json)
+    print_rows("Strategies", context.obj.operations().strategies(), as_json=as_json)
 
 
 @app.command()
@@ -204,31 +209,18 @@ def signals(
     """The signals in the desk's ledger."""
     operations = context.obj.operations(desk)
     rows = _await(operations.signals(symbol, strategy, _time("--from", start), _time("--to", end)), as_json=as_json)
-    _print_rows("Signals", rows if as_json else [_readable_signal(row) for row in rows], as_json=as_json)
+    print_rows("Signals", rows if as_json else [readable_signal(row) for row in rows], as_json=as_json)
 
 
 @app.command()
 def verify(context: typer.Context, desk: DeskOption = None, as_json: JsonOption = False) -> None:
     """Re-execute the tape and compare every event of the ledger, byte for byte."""
-    with _Progress() as progress:
+    with Progress() as progress:
         report = _await(context.obj.operations(desk).verify(progress), as_json=as_json)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        _print_report("Verification", {k: v for k, v in report.items() if k != "first_divergence"})
-        if first := report["first_divergence"]:
-            _print_report(
-                "First divergence", {side: "missing" if text is None else text for side, text in first.items()}
-            )
-        elif report["problem"]:
-            out.print("[red]The store cannot be trusted, or not be re-executed here.[/red]")
-        elif report["pending"]:
-            out.print(
-                f"[yellow]{report['pending']:,} decisions of the tape are not in the ledger: the engine was stopped "
-                "before them, or the ledger was cut short.[/yellow] Run the feed again, then verify."
-            )
-        else:
-            out.print("[green]The ledger is what this engine computes from the tape.[/green]")
+        print_verification(report)
     if report["diverged"]:
         raise typer.Exit(1)
     if report["problem"] or report["unverifiable"]:
@@ -243,14 +235,7 @@ def bench(
 ) -> None:
     """Measure the desk on this machine: one figure a line, with its ratio to a baseline of the same run."""
 
-    def report(figure: Mapping[str, Any]) -> None:
-        if as_json:
-            _print_json(figure)
-        else:
-            ratio = f"{figure['ratio']:.3g} x" if figure["ratio"] is not None else ""
-            out.print(f"[bold]{figure['name']:<28}[/bold] {figure['value']:>14,} {figure['unit']:<10} {ratio:>10}")
-            out.print(f"[dim]    {figure['how']}; baseline: {figure['baseline']}[/dim]")
-
+    report = print_json if as_json else print_figure
     _await(context.obj.operations().bench(names or [], report), as_json=as_json)
 
 
@@ -259,12 +244,11 @@ def settings(context: typer.Context, as_json: JsonOption = False) -> None:
     """Every setting with its value, where it comes from and what it means."""
     rows = context.obj.operations().settings()
     if as_json:
-        _print_rows("Settings", rows, as_json=True)
+        print_rows("Settings", rows, as_json=True)
         return
     for row in rows:
-        out.print(
-            f"[bold]{row['variable']}[/bold] = {row['value'] or '[dim]not set[/dim]'} [dim]({row['source']})[/dim]"
-        )
+        value = escape(row["value"]) or "[dim]not set[/dim]"
+        out.print(f"[bold]{row['variable']}[/bold] = {value} [dim]({row['source']})[/dim]")
         out.print(f"    {row['description']}", highlight=False)
 
 
@@ -273,7 +257,7 @@ def run_app(build: Callable[..., Operations]) -> None:
     try:
         app(obj=Session(build), standalone_mode=True)
     except DeskError as error:
-        _complain(error)
+        complain(error)
         sys.exit(error.exit_code)
 
 
@@ -289,7 +273,7 @@ def _await(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
         raise typer.Exit(130) from None
     except DeskError as error:
         if as_json:
-            _print_json({"error": type(error).__name__, "message": str(error)})
+            print_json({"error": type(error).__name__, "message": str(error)})
         raise
 
 
@@ -299,36 +283,6 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
         for ending in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     return await task
-
-
-def _complain(error: DeskError) -> None:
-    err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-
-
-class _Progress:
-    """Progress bars on standard error: `with _Progress() as progress: progress(stage, done, total, unit)`."""
-
-    def __init__(self) -> None:
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("[cyan]{task.fields[rate]}"), TimeElapsedColumn(),
-            console=err, transient=True, disable=not err.is_terminal,
-        )  # fmt: skip
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Progressing:
-        self._bar.start()
-        return self._update
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _update(self, stage: str, done: int, total: int, unit: str) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(stage, total=total, rate="")
-        task = self._bar.tasks[self._tasks[stage]]
-        rate = f"{done / task.elapsed:,.0f} {unit}/s" if task.elapsed else ""
-        self._bar.update(task.id, completed=done, total=total, rate=rate)
 
 
 # -- how arguments are read ----------------------------------------------------------------------------------------
@@ -372,100 +326,3 @@ def _time(option: str, text: str | None) -> datetime | None:
     except ValueError:
         raise InvalidInput(f"{option} {text!r} is not a time; for example 2018-05-30 or 2018-05-30T14:00Z") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-# -- how results are shown -----------------------------------------------------------------------------------------
-
-
-def _print_json(row: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def _readable_signal(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A signal in the width of a terminal: prices without trailing zeros, confidence in percent."""
-
-    def price(text: str | None) -> str:
-        return (text or "").rstrip("0").rstrip(".")
-
-    return {
-        "id": row["signal_id"],
-        "bar UTC": row["bar_time"].removesuffix(":00Z").replace("T", " "),
-        "symbol": row["symbol"],
-        "side": f"[green]{row['side']}[/green]" if row["side"] == "buy" else f"[red]{row['side']}[/red]",
-        "entry": price(row["entry"]),
-        "stop": price(row["stop"]),
-        "target": price(row["target"]),
-        "conf": f"{row['confidence'] / 10_000:.0f} %",
-        "tick": row["position"],
-    }
-
-
-def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        for row in rows:
-            _print_json(row)
-        return
-    if not rows:
-        out.print(f"{title}: none")
-        return
-    table = Table(title=f"{title} ({len(rows):,})", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for column, value in rows[0].items():
-        table.add_column(
-            column.replace("_", " "),
-            justify="right" if isinstance(value, int | float) else "left",
-            overflow="fold",
-            no_wrap=len(str(value)) < 24,
-        )
-    for row in rows:
-        table.add_row(*[_cell(value) for value in row.values()])
-    out.print(table)
-
-
-def _print_session(report: Mapping[str, Any], feeds: Sequence[str], strategies: Sequence[str]) -> None:
-    """The summary of a run: what went in, what came out, how fast, and what to do next."""
-    added, seconds = report["ticks_added"], report["seconds"]
-    table = Table(
-        title="Claire de Binare  [dim]paper desk[/dim]", title_justify="left", show_header=False, box=box.SIMPLE
-    )
-    table.add_row("desk", report["desk"])
-    table.add_row("feed", ", ".join(feeds) + ("  [yellow]synthetic[/yellow]" if "demo" in feeds else ""))
-    table.add_row("strategy", ", ".join(strategies))
-    table.add_row("rows", f"{report['rows']:,}, rejected {report['rows_rejected']:,}")
-    table.add_row("tape", f"{added:,} ticks added, {report['ordinal']:,} records in all")
-    table.add_row(
-        "ledger", f"[bold]{report['signals']:,} signals[/bold] in this run, {report['events']:,} events in all"
-    )
-    table.add_row("time", f"{seconds:.2f} s, {added / seconds:,.0f} ticks/s" + ", all fsynced" * bool(added))
-    out.print(table)
-    if not added:
-        out.print("These ticks were on the tape already: nothing was added. Another desk starts afresh: --desk NEW")
-    if report["rejects"]:
-        err.print(
-            f"[yellow]{report['rows_rejected']} rows rejected[/yellow], each with its reason in {report['rejects']}"
-        )
-    if "demo" in feeds:
-        out.print("The demo session is made by arithmetic: no market ever quoted it.")
-    out.print("[dim]Next: cdb signals, or cdb verify to re-execute every decision.[/dim]")
-
-
-def _print_report(title: str, report: Mapping[str, Any]) -> None:
-    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE)
-    table.add_column()
-    table.add_column(overflow="fold")
-    for name, value in report.items():
-        table.add_row(name.replace("_", " "), escape(_cell(value)))
-    out.print(table)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else str(value).lower()
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def configure_logging(level: str) -> None:
-    """Log lines are single lines on standard error."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )

@@ -21,9 +21,9 @@ from domain.instruments import canonical_symbol
 from domain.ports import Log
 from domain.signals.handler import REGISTRY
 from domain.tape import position, utc
-from gateways.cli import Progressing, configure_logging
 from gateways.feeds.demo import demo_ticks
 from gateways.feeds.files import FeedOptions, FileSet, read_files, write_rejects
+from gateways.terminal import Progressing, configure_logging
 from ops import settings as settings_file
 from ops.composition import open_log
 from ops.datasets import dataset_name, ingest, read_dataset
