@@ -11,11 +11,9 @@ from adapters.embedded import NatsServer
 
 ROOT = Path(__file__).parents[1]
 
-# A developer's own CDB_ variables must not reach a test; where the data lies is kept for the xdist workers.
+# A developer's own settings must not reach a test.
 for name in [name for name in os.environ if name.startswith("CDB_")]:
-    value = os.environ.pop(name)
-    if name == "CDB_SHARED_DATA":
-        os.environ["PYTEST_SHARED_DATA"] = value
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +44,8 @@ def passable_tmp() -> Iterator[Path]:
 
 @pytest.fixture
 def shared_data(request: pytest.FixtureRequest) -> Path:
-    """The folder of real market data beside the repository, or CDB_SHARED_DATA."""
+    """The folder of real market data beside the repository, or PYTEST_SHARED_DATA."""
     folder = Path(os.environ.get("PYTEST_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"NOT TESTED: {request.node.name}: no market data in {folder}; set CDB_SHARED_DATA to its folder")
+        pytest.skip(f"NOT TESTED: {request.node.name}: no market data in {folder}; set PYTEST_SHARED_DATA to its folder")
     return folder
