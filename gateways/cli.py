@@ -206,7 +206,7 @@ def signals(
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The signals in the desk's ledger."""
+    """The signals in the desk's ledger; stop and target are null where a strategy has none."""
     operations = context.obj.operations(desk)
     rows = _await(operations.signals(symbol, strategy, _time("--from", start), _time("--to", end)), as_json=as_json)
     print_rows("Signals", rows if as_json else [readable_signal(row) for row in rows], as_json=as_json)

@@ -15,7 +15,7 @@ from adapters.jetstream import JetStreamLog
 from adapters.ledger import StoredLedger
 from adapters.tape_log import StoredTape
 from domain.engine import prepare
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, TapeBroken
 from domain.events import LEDGER_EVENT, SignalRaised
 from domain.instruments import canonical_symbol
 from domain.ports import Log
@@ -61,13 +61,7 @@ class Desk:
 
     async def tapes(self) -> Sequence[Mapping[str, Any]]:
         async with open_log(self._settings) as log:
-            found = []
-            for subject in await log.subjects("tape.*"):
-                end = await StoredTape(log, subject.removeprefix("tape.")).end()
-                found.append(
-                    {"tape": subject.removeprefix("tape."), "records": end.ordinal, "market_time": utc(end.time_ns)}
-                )
-            return found
+            return [await _tape_row(log, subject.removeprefix("tape.")) for subject in await log.subjects("tape.*")]
 
     async def run(
         self,
@@ -154,6 +148,14 @@ class Desk:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_rejects(path, files.rejects)
         return str(path)
+
+
+async def _tape_row(log: Log, name: str) -> Mapping[str, Any]:
+    try:
+        end = await StoredTape(log, name).end()
+    except TapeBroken as error:  # one broken tape hides no other
+        return {"tape": name, "records": None, "market_time": None, "problem": str(error)}
+    return {"tape": name, "records": end.ordinal, "market_time": utc(end.time_ns), "problem": None}
 
 
 def _feed_options(options: Mapping[str, Any]) -> FeedOptions:

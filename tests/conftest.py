@@ -47,5 +47,7 @@ def shared_data(request: pytest.FixtureRequest) -> Path:
     """The folder of real market data beside the repository, or PYTEST_SHARED_DATA."""
     folder = Path(os.environ.get("PYTEST_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"NOT TESTED: {request.node.name}: no market data in {folder}; set PYTEST_SHARED_DATA to its folder")
+        pytest.skip(
+            f"NOT TESTED: {request.node.name}: no market data in {folder}; set PYTEST_SHARED_DATA to its folder"
+        )
     return folder

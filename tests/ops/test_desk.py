@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidInput, UnknownStrategy
+from domain.ports import Append
 from ops.bench.workloads import write_csv
+from ops.composition import open_log
 from ops.desk import Desk
+from ops.settings import load
 
 OPTIONS: dict[str, Any] = {"symbol": None, "venue": None, "format": "auto", "price": None, "strict": False}
 OPTIONS |= {"spread_pips": None}
@@ -64,6 +67,16 @@ async def test_files_by_name_and_by_tape_are_the_same_feed(cdb: Shell) -> None:
     assert (await cdb.run(f"file:{cdb.folder / 'EURUSD.csv'}"))["ticks_added"] == 0
     tapes = await cdb.desk().tapes()
     assert [tape["tape"] for tape in tapes] == [made["tape"], "main"]
+    assert all(tape["records"] > 2000 and tape["problem"] is None for tape in tapes)
+
+
+async def test_one_broken_tape_hides_no_other(cdb: Shell) -> None:
+    await cdb.run("demo")
+    async with open_log(load(data_dir=cdb.folder / "data")) as log:
+        await log.append(Append("tape.foreign", b"hello", {}, 0))
+    broken, good = await cdb.desk().tapes()
+    assert "not a number" in broken["problem"]
+    assert (good["tape"], good["problem"]) == ("main", None)
 
 
 async def test_a_parameter_can_be_of_one_strategy(cdb: Shell) -> None:
