@@ -49,13 +49,15 @@ async def verify(
     result, engine, ledger, ledger_end = Verification(), Engine(), StoredLedger(log, desk), 0
     try:
         last, ledger_end = (await tape.end()).ordinal, (await ledger.end()).number
-        result.problem = _lost(await SnapshotStore(log, desk).load(), last, ledger_end)
+        witness = await _witness(log, desk)
+        result.problem = _lost(witness, last, ledger_end)
+        was_durable = max(ledger_end, witness.number)
         async with aclosing(ledger.by_number()) as recorded:
             async with aclosing(tape.read()) as pages:
                 async for page in pages:
                     for message in page:
                         for event in engine.fold(message):
-                            if event.number > ledger_end:
+                            if event.number > was_durable:
                                 result.pending += 1
                                 continue
                             result.checked += 1
@@ -70,18 +72,22 @@ async def verify(
                 result.checked += 1
     except TapeBroken as error:
         result.problem = str(error)
-        result.unverifiable = ledger_end - result.checked
+        result.unverifiable = max(0, ledger_end - result.checked)
     result.records = engine.ordinal
     return result
 
 
-def _lost(snapshot: bytes | None, tape_end: int, ledger_end: int) -> str | None:
-    """What a snapshot witnesses: it is stored only after all that it stands on is durable."""
-    engine = Engine.restore(snapshot) if snapshot else None
-    if engine is None or (engine.ordinal <= tape_end and engine.number <= ledger_end):
+async def _witness(log: Log, desk: str) -> Engine:
+    """The newest snapshot: it was stored only after all that it stands on was durable."""
+    data = await SnapshotStore(log, desk).load()
+    return (Engine.restore(data) if data else None) or Engine()
+
+
+def _lost(witness: Engine, tape_end: int, ledger_end: int) -> str | None:
+    if witness.ordinal <= tape_end and witness.number <= ledger_end:
         return None
     return (
-        f"a snapshot was taken behind record {engine.ordinal} and event {engine.number}, but the tape ends at record "
+        f"a snapshot was taken behind record {witness.ordinal} and event {witness.number}, but the tape ends at record "
         f"{tape_end} and the ledger at event {ledger_end}: what was durable is gone. Restore the store from a backup."
     )
 
