@@ -21,7 +21,7 @@ from adapters.nats_server import NatsServer
 from adapters.postgres_server import PostgresServer
 from domain.errors import InvalidInput, Unavailable
 
-__all__ = ["EmbeddedServers", "NatsServer", "PostgresServer"]
+__all__ = ["EmbeddedServers", "NatsServer", "PostgresServer", "private_folder"]
 
 LOCK_SECONDS = processes.READY_SECONDS + 2 * processes.STOP_SECONDS  # as long as another one may start or stop servers
 
@@ -88,8 +88,7 @@ class EmbeddedServers:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._users.mkdir(exist_ok=True, mode=0o700)
+            private_folder(self.data_dir, self._users.name)
             lock = filelock.FileLock(self.data_dir / "servers.lock", timeout=LOCK_SECONDS, mode=0o600)
             with lock:
                 yield
@@ -99,10 +98,7 @@ class EmbeddedServers:
                 f"for {LOCK_SECONDS} s; see the logs there"
             ) from error
         except OSError as error:
-            raise InvalidInput(
-                f"data directory {self.data_dir} cannot be used: {error}; "
-                "choose another with --data-dir or CDB_DATA_DIR"
-            ) from error
+            raise _unusable(self.data_dir, error) from error
 
     def _register(self) -> None:
         self._living_users()
@@ -121,6 +117,23 @@ class EmbeddedServers:
             else:
                 user.unlink(missing_ok=True)
         return living
+
+
+def private_folder(data_dir: Path, name: str) -> Path:
+    """The folder `name` in a data directory, both for their owner only. Raises InvalidInput where that cannot be."""
+    folder = data_dir / name
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+    return folder
+
+
+def _unusable(data_dir: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"data directory {data_dir} cannot be used: {error}; choose another with --data-dir or CDB_DATA_DIR"
+    )
 
 
 def _runs(user: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from adapters.embedded import private_folder
 from adapters.jetstream import JetStreamLog
 from adapters.ledger import StoredLedger
 from adapters.tape_log import StoredTape
@@ -114,8 +115,7 @@ class Desk:
     async def bench(self, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None:
         from ops.bench.run import run_benchmarks
 
-        folder = self._settings.data_dir / "bench"  # the disk that the desk itself would use
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = private_folder(self._settings.data_dir, "bench")  # the disk that the desk itself would use
         await run_benchmarks(folder, names, report)
 
     @asynccontextmanager
@@ -144,8 +144,7 @@ class Desk:
     def _write_rejects(self, files: FileSet) -> str | None:
         if not files.rejects:
             return None
-        path = self._settings.data_dir / "rejects" / f"{dataset_name(files)}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = private_folder(self._settings.data_dir, "rejects") / f"{dataset_name(files)}.csv"
         write_rejects(path, files.rejects)
         return str(path)
 

@@ -48,7 +48,6 @@ async def run_session(
     strategies: list[StrategyChoice],
     *,
     progress: Callable[[int], None] | None = None,
-    observe: Callable[[list[LedgerEvent]], None] | None = None,
 ) -> SessionReport:
     """Put `files` on the desk's tape, with these strategies active from the tape's end on, and decide on every record.
 
@@ -61,8 +60,6 @@ async def run_session(
     def count(events: list[LedgerEvent]) -> None:
         nonlocal signals
         signals += sum(isinstance(event, SignalRaised) for event in events)
-        if observe:
-            observe(events)
 
     core = Core(log, desk, tape, observe=count)
 

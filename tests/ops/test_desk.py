@@ -139,3 +139,25 @@ def test_strategies_and_settings_can_be_listed(cdb: Shell) -> None:
 async def test_a_benchmark_that_is_none_is_refused(cdb: Shell) -> None:
     with pytest.raises(InvalidInput, match="no benchmark 'nope'; there are handler"):
         await cdb.desk().bench(["nope"], print)
+
+
+@pytest.mark.parametrize("what", ["rejects", "bench"])
+async def test_whoever_makes_the_data_folder_first_makes_it_private(cdb: Shell, what: str) -> None:
+    if what == "rejects":
+        path = cdb.csv("EURUSD.csv", 100)
+        path.write_text(path.read_text() + "soon,1.1,1.2\n")
+        await cdb.desk().ingest([path], OPTIONS, None, no_progress)
+    else:
+        with pytest.raises(InvalidInput, match="no benchmark"):
+            await cdb.desk().bench(["nope"], print)
+    for folder in (cdb.folder / "data", cdb.folder / "data" / what):
+        assert folder.stat().st_mode & 0o077 == 0
+
+
+async def test_a_data_folder_that_cannot_be_is_one_clear_line(cdb: Shell) -> None:
+    (cdb.folder / "data").write_text("a file stands in its place")
+    path = cdb.csv("EURUSD.csv", 100)
+    path.write_text(path.read_text() + "soon,1.1,1.2\n")
+    for command in (cdb.desk().ingest([path], OPTIONS, None, no_progress), cdb.desk().bench(["append"], print)):
+        with pytest.raises(InvalidInput, match=r"data directory .* cannot be used: .*--data-dir"):
+            await command

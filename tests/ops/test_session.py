@@ -73,15 +73,14 @@ async def content(log: Log, desk: str = "main") -> tuple[list[tuple[Any, ...]], 
 
 
 async def test_a_session_decides_on_every_record_and_can_be_proven(any_log: Log) -> None:
-    desk, seen = logs.new_name(), []
-    report = await session(any_log, desk=desk, observe=seen.extend)
+    desk = logs.new_name()
+    report = await session(any_log, desk=desk)
     assert (report.desk, report.files, report.rows, report.rows_rejected) == (desk, 1, 4_000, 0)
     assert report.ticks_added == 4_000
     assert report.ordinal == (await StoredTape(any_log, desk).end()).ordinal
     recorded = await ledger(any_log, desk)
-    assert canonical.lines(seen) == recorded
     assert report.events == len(recorded)
-    assert report.signals == sum(isinstance(event, SignalRaised) for event in seen) > 20
+    assert report.signals == sum(b'"type":"signal_raised"' in line for line in recorded) > 20
     found = await verify(any_log, desk, StoredTape(any_log, desk))
     assert (found.checked, found.diverged, found.pending, found.passed) == (len(recorded), 0, 0, True)
     kinds = [instruction.kind for instruction in await instructions(any_log, desk)]
