@@ -19,6 +19,10 @@ M1 = 60_000_000_000
 M5, M15, M30, H1, H4, D1 = 5 * M1, 15 * M1, 30 * M1, 60 * M1, 240 * M1, 1440 * M1
 TIMEFRAMES = (M1, M5, M15, M30, H1, H4, D1)
 
+# Where the four ticks stand that a minute's bar of a file becomes: open, the nearer extreme, the other one, close;
+# the close belongs to its minute, so it comes 1 ms before the next.
+BAR_TICK_OFFSETS_NS = (0, 15_000_000_000, 30_000_000_000, 59_999_000_000)
+
 BAR = np.dtype(
     [
         ("start", "<i8"),  # ns UTC

@@ -1,36 +1,50 @@
 """The desk's day on one page: one tape position after the other, in order; what is decided comes out as ledger events.
 
-The engine is a pure fold: the same tape gives the same events, however the tape was cut into messages. Its hot state is
-numpy records; a snapshot is their bytes with the ordinal and the ledger number they stand at.
+The engine is a pure fold: the same tape gives the same events, however the tape was cut into messages. Handlers raise
+signals over a stretch of ticks, for they know no account; then domain/trading.py takes the same ticks one by one
+through fills, bookings, limits, verdicts and orders. All state is numpy records; domain/snapshot.py keeps it.
 Whatever changes a ledger is a new ENGINE version.
 """
 
 import json
+from collections.abc import Iterator
 from typing import NamedTuple, TypeVar, assert_never
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from domain.book import Records
 from domain.errors import InvalidInput, TapeBroken, UnknownStrategy
-from domain.events import InstructionApplied, InstructionRefused, LedgerEvent, SignalRaised
+from domain.events import EngineTookOver, InstructionApplied, InstructionRefused, LedgerEvent
 from domain.instructions import (
+    AccountOpened,
+    CalendarImported,
+    CancelRequested,
     EngineActivated,
     FeedCompleted,
     FeedOpened,
     Instructed,
     Instruction,
     InstrumentDeclared,
+    OrderRequested,
+    PolicyActivated,
+    SignalSubmitted,
     StrategyActivated,
     StrategyDeactivated,
     TapeOpened,
+    TradingHalted,
+    TradingResumed,
     parameters_hash,
 )
-from domain.instruments import Instrument
+from domain.journal import clear
+from domain.paper_desk import PaperDesk, Source
+from domain.report import events_of
 from domain.signals import handler as handlers
-from domain.signals.handler import BUY, SIGNAL, Handler, Parameters, Signals, States
+from domain.signals.handler import SIGNAL, Handler, Parameters, Signals, States
 from domain.tape import Block, Ticks, impossible, utc
+from domain.trading import RAISED_SIGNAL, raised_signals, trade
 
-ENGINE = 1
+ENGINE = 2
 MAX_REASON = 1_000  # characters: a reason may quote what was asked, and an answer must fit into a commit
 
 Answer = TypeVar("Answer", InstructionApplied, InstructionRefused)
@@ -41,13 +55,21 @@ class OtherEngine(TapeBroken):
 
 
 class ActiveStrategy(NamedTuple):
-    """A strategy as it runs: `states` is indexed by instrument number."""
+    """A strategy as it runs: `states` is indexed by instrument number, `slot` is where its shadow results are kept."""
 
     handler: Handler
     parameters: Parameters
     hash: str
     symbols: tuple[str, ...]
     states: States
+    slot: int
+
+
+class TakeOver(NamedTuple):
+    """Where the state came from: the older engine's version, and the hash of the migrated snapshot."""
+
+    before: int
+    state_sha256: str
 
 
 def prepare(strategy: str, version: int | None, parameters: dict[str, object]) -> tuple[Handler, Parameters, str]:
@@ -68,31 +90,57 @@ class Engine:
 
     def __init__(self) -> None:
         self.ordinal = 0
-        self.number = 0
         self.time_ns = 0  # of the last record: a tape never goes back
-        self.instruments: dict[int, Instrument] = {}
+        self.desk = PaperDesk()
         self.strategies: dict[str, ActiveStrategy] = {}  # by name, in order of activation
         self.answered: set[str] = set()
+        self.took_over: TakeOver | None = None
         self._out: Signals = np.zeros(0, SIGNAL)
+
+    @property
+    def number(self) -> int:
+        """Of the newest event."""
+        return int(self.desk.book.desk[0]["number"])
 
     def fold(self, message: Block | Instructed) -> list[LedgerEvent]:
         """Decide on one message of the tape. Raises TapeBroken when it is not the next one."""
-        first = message.first if isinstance(message, Block) else message.ordinal
+        if isinstance(message, Instructed):
+            return self._instruct(message)
+        return [event for raised in self.advance(message) for event in events_of(self.desk, raised)]
+
+    def advance(self, block: Block) -> Iterator[Records]:
+        """Decide on a block, stopping where the journal wants to be read: it holds what was decided since, and the
+        signals that it refers to are yielded. What nobody reads by then is gone; a backtest may leave it at that."""
+        self._must_be_next(block.first)
+        self._must_be_activated()
+        self._refuse_impossible(block)
+        raised = self._signals(block.records)
+        tick, signal = 0, 0
+        while tick < len(block.records):
+            clear(self.desk.book.journal)
+            try:
+                tick, signal = trade(self.desk.book, block.records, block.first, tick, raised, signal)
+            except OverflowError as error:
+                ordinal = self.desk.book.desk[0]["ordinal"]
+                raise TapeBroken(f"record {ordinal} has a price that no money can follow: {error}") from None
+            yield raised
+        self.ordinal, self.time_ns = block.last, int(block.records["receive_time"][-1])
+
+    def _must_be_next(self, first: int) -> None:
         if first != self.ordinal + 1:
             raise TapeBroken(f"ordinal {self.ordinal + 1} is missing on the tape: the next message starts at {first}")
-        if isinstance(message, Block):
-            self._refuse_impossible(message)
-            events: list[LedgerEvent] = self._signals(message.first, message.records)
-            self.ordinal, self.time_ns = message.last, int(message.records["receive_time"][-1])
-        else:
-            self.ordinal = first
-            events = self._instruct(message.instruction)
-        return events
+
+    def _must_be_activated(self) -> None:
+        """A state that is ready to take over decides nothing before the tape says that it does."""
+        if self.took_over:
+            raise OtherEngine(
+                f"engine {self.took_over.before} decides on ordinal {self.ordinal + 1}: engine {ENGINE} was made ready "
+                "to take over, but not activated"
+            )
 
     def _refuse_impossible(self, block: Block) -> None:
         """No sequencer writes such records: whoever did, nothing is decided on them."""
-        declared = np.zeros(max(self.instruments, default=0) + 1, np.bool_)
-        declared[list(self.instruments)] = True
+        declared = self.desk.book.markets["instrument"] != 0
         index = impossible(block.records, self.time_ns, declared)
         if index >= 0:
             record = block.records[index]
@@ -102,85 +150,85 @@ class Engine:
                 "no sequencer wrote it"
             )
 
-    # -- signals -------------------------------------------------------------------------------------------------
-
-    def _signals(self, first: int, ticks: Ticks) -> list[LedgerEvent]:
+    def _signals(self, ticks: Ticks) -> Records:
         """Signals in order of tick, then of activation: nothing depends on how the ticks were packed."""
         if len(self._out) < len(ticks):
             self._out = np.zeros(len(ticks), SIGNAL)
-        active_strategies = list(self.strategies.values())
-        raised: list[tuple[int, int, np.void]] = []
-        for rank, active in enumerate(active_strategies):
+        parts = [np.zeros(0, RAISED_SIGNAL)]
+        for active in self.strategies.values():
             count = active.handler.step(active.states, ticks, self._out)
-            raised += [(int(signal["tick"]), rank, signal) for signal in self._out[:count].copy()]
-        raised.sort(key=lambda item: item[:2])
-        return [
-            self._signal(active_strategies[rank], signal, first + index, int(ticks[index]["receive_time"]))
-            for index, rank, signal in raised
-        ]
-
-    def _signal(self, active: ActiveStrategy, signal: np.void, ordinal: int, occurred_at_ns: int) -> SignalRaised:
-        self.number += 1
-        return SignalRaised(
-            number=self.number,
-            ordinal=ordinal,
-            causation=None,
-            correlation=self.number,
-            occurred_at_ns=occurred_at_ns,
-            strategy=active.handler.name,
-            version=active.handler.version,
-            parameters_hash=active.hash,
-            symbol=self.instruments[int(signal["instrument"])].symbol,
-            side="buy" if signal["side"] == BUY else "sell",
-            bar_time_ns=int(signal["bar_time"]),
-            level_nanos=int(signal["level"]),
-            entry_nanos=int(signal["entry"]),
-            stop_nanos=int(signal["stop"]),
-            target_nanos=int(signal["target"]),
-            confidence_ppm=int(signal["confidence_ppm"]),
-        )
+            if count:
+                parts.append(raised_signals(self._out[:count], active.slot))
+        raised = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return raised[np.argsort(raised["tick"], kind="stable")] if len(parts) > 2 else raised
 
     # -- instructions --------------------------------------------------------------------------------------------
 
-    def _instruct(self, instruction: Instruction) -> list[LedgerEvent]:
-        if isinstance(instruction, TapeOpened | FeedOpened | FeedCompleted):
+    def _instruct(self, message: Instructed) -> list[LedgerEvent]:
+        self._must_be_next(message.ordinal)
+        if not isinstance(message.instruction, EngineActivated):
+            self._must_be_activated()
+        self.ordinal, instruction, desk = message.ordinal, message.instruction, self.desk.book.desk[0]
+        desk["ordinal"], desk["now"] = self.ordinal, max(self.time_ns, instruction.occurred_at_ns)
+        if isinstance(instruction, TapeOpened):
+            desk["sessions_open"] = instruction.sessions_open
+            return []
+        if isinstance(instruction, FeedOpened | FeedCompleted):
             return []  # notes about the tape: nothing to decide
         if instruction.id in self.answered:
             return []  # a repeated instruction changes nothing
         self.answered.add(instruction.id)
+        clear(self.desk.book.journal)
+        number = self.number + 1  # of the answer; what the instruction causes is numbered behind it
+        desk["number"] = number
         try:
-            self._apply(instruction)
+            raised = self._apply(instruction, number)
         except InvalidInput as error:
-            return [self._answer(InstructionRefused, instruction, reason=str(error)[:MAX_REASON])]
-        return [self._answer(InstructionApplied, instruction)]
+            return [self._answer(InstructionRefused, instruction, number, reason=str(error)[:MAX_REASON])]
+        return [
+            self._answer(InstructionApplied, instruction, number),
+            *events_of(self.desk, raised),
+            *self._taking_over(instruction, number),
+        ]
 
-    def _apply(
-        self, instruction: InstrumentDeclared | EngineActivated | StrategyActivated | StrategyDeactivated
-    ) -> None:
+    def _apply(self, instruction: Instruction, number: int) -> Records:
+        """Change the state as the instruction says; what it causes is in the journal. Raises InvalidInput before."""
         match instruction:
             case InstrumentDeclared():
-                self._declare(instruction)
+                self.desk.declare(instruction.number, instruction.instrument)
             case EngineActivated():
                 if instruction.engine != ENGINE:
                     raise OtherEngine(
                         f"the tape activates engine {instruction.engine} at ordinal {self.ordinal}; "
                         f"this build is engine {ENGINE}"
                     )
+                self.desk.book.desk[0]["sessions_open"] |= instruction.sessions_open
             case StrategyActivated():
                 self._activate(instruction)
             case StrategyDeactivated():
                 if self.strategies.pop(instruction.strategy, None) is None:
                     raise InvalidInput(f"strategy {instruction.strategy!r} is not active")
+            case AccountOpened():
+                self.desk.open_account(instruction)
+            case PolicyActivated():
+                self.desk.activate(instruction.policy)
+            case CalendarImported():
+                self.desk.add_releases(instruction.entries)
+            case TradingHalted():
+                self.desk.halt(number, flat=instruction.flatten)
+            case TradingResumed():
+                self.desk.resume()
+            case OrderRequested():
+                self.desk.request(instruction, number)
+            case CancelRequested():
+                self.desk.cancel(instruction)
+            case SignalSubmitted():
+                return self.desk.submit(instruction, number)
+            case TapeOpened() | FeedOpened() | FeedCompleted():
+                pass
             case _:
                 assert_never(instruction)
-
-    def _declare(self, declared: InstrumentDeclared) -> None:
-        symbols = {instrument.symbol for instrument in self.instruments.values()}
-        if declared.number in self.instruments or declared.instrument.symbol in symbols:
-            raise InvalidInput(
-                f"instrument {declared.instrument.symbol} (number {declared.number}) is declared already"
-            )
-        self.instruments[declared.number] = declared.instrument
+        return np.zeros(0, RAISED_SIGNAL)
 
     def _activate(self, wanted: StrategyActivated) -> None:
         """The same version and parameters keep the state of the symbols they share; anything else starts fresh."""
@@ -188,105 +236,53 @@ class Engine:
             handler, parameters, fingerprint = prepare(wanted.strategy, wanted.version, wanted.parameters)
         except UnknownStrategy as error:
             raise OtherEngine(str(error)) from None
-        numbers = {instrument.symbol: number for number, instrument in self.instruments.items()}
+        instruments = self.desk.instruments
+        numbers = {instrument.symbol: number for number, instrument in instruments.items()}
         missing = [symbol for symbol in wanted.symbols if symbol not in numbers]
         if missing:
             raise InvalidInput(f"strategy {wanted.strategy}: no instrument {missing[0]!r} is declared on this tape")
-        states = np.zeros(max(self.instruments) + 1, handler.state)
+        states = np.zeros(max(instruments) + 1, handler.state)
         before = self.strategies.get(handler.name)
         for symbol in wanted.symbols:
             number = numbers[symbol]
             if before and before.hash == fingerprint and symbol in before.symbols:
                 states[number] = before.states[number]
             else:
-                states[number] = handler.initial(parameters, self.instruments[number])
+                states[number] = handler.initial(parameters, instruments[number])
                 states[number]["instrument"] = number
-        self.strategies[handler.name] = ActiveStrategy(handler, parameters, fingerprint, wanted.symbols, states)
+        slot = self.desk.slot(Source(handler.name, handler.version, fingerprint))
+        self.strategies[handler.name] = ActiveStrategy(handler, parameters, fingerprint, wanted.symbols, states, slot)
 
-    def _answer(self, answer: type[Answer], instruction: Instruction, **more: str) -> Answer:
-        self.number += 1
+    def _answer(self, answer: type[Answer], instruction: Instruction, number: int, **more: str) -> Answer:
         return answer.model_validate(
             {
-                "number": self.number,
+                "number": number,
                 "ordinal": self.ordinal,
                 "causation": None,
-                "correlation": self.number,
-                "occurred_at_ns": instruction.occurred_at_ns,
+                "correlation": number,
+                "occurred_at_ns": int(self.desk.book.desk[0]["now"]),
                 "instruction_id": instruction.id,
                 "kind": instruction.kind,
                 **more,
             }
         )
 
-    # -- snapshots -----------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> bytes:
-        """The whole state: one line of JSON, then the bytes of every strategy's states in order."""
-        meta = _Snapshot(
-            engine=ENGINE,
-            ordinal=self.ordinal,
-            number=self.number,
-            time_ns=self.time_ns,
-            instruments=self.instruments,
-            answered=sorted(self.answered),
-            strategies=[
-                _StrategySnapshot(
-                    strategy=active.handler.name,
-                    version=active.handler.version,
-                    parameters=active.parameters.model_dump(mode="json"),
-                    symbols=active.symbols,
-                    layout=str(active.handler.state.descr),
-                    states=len(active.states),
-                )
-                for active in self.strategies.values()
-            ],
-        )
-        states = b"".join(active.states.tobytes() for active in self.strategies.values())
-        return meta.model_dump_json().encode() + b"\n" + states
-
-    @classmethod
-    def restore(cls, data: bytes) -> "Engine | None":
-        """The engine as it was; None when the snapshot is another version's or not readable (replay instead)."""
-        line, _, states = data.partition(b"\n")
-        try:
-            meta = _Snapshot.model_validate_json(line)
-            if meta.engine != ENGINE:
-                return None
-            engine = cls()
-            engine.ordinal, engine.number, engine.time_ns = meta.ordinal, meta.number, meta.time_ns
-            engine.instruments, engine.answered = meta.instruments, set(meta.answered)
-            offset = 0
-            for saved in meta.strategies:
-                handler, parameters, fingerprint = prepare(saved.strategy, saved.version, saved.parameters)
-                if str(handler.state.descr) != saved.layout:
-                    return None
-                records = np.frombuffer(states, handler.state, saved.states, offset).copy()
-                offset += records.nbytes
-                active = ActiveStrategy(handler, parameters, fingerprint, saved.symbols, records)
-                engine.strategies[handler.name] = active
-        except (ValidationError, ValueError, OverflowError, InvalidInput):
-            return None
-        return engine if offset == len(states) else None
-
-
-class _StrategySnapshot(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    strategy: str
-    version: int
-    parameters: dict[str, object]
-    symbols: tuple[str, ...]
-    layout: str
-    states: int
-
-
-class _Snapshot(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    engine: int
-    ordinal: int
-    number: int
-    time_ns: int
-    instruments: dict[int, Instrument]
-    answered: list[str]
-    strategies: list[_StrategySnapshot]
+    def _taking_over(self, instruction: Instruction, cause: int) -> list[LedgerEvent]:
+        """The first event of a new engine says which state it goes on from."""
+        if self.took_over is None or not isinstance(instruction, EngineActivated):
+            return []
+        desk, (before, state_sha256) = self.desk.book.desk[0], self.took_over
+        desk["number"] += 1
+        self.took_over = None
+        return [
+            EngineTookOver(
+                number=self.number,
+                ordinal=self.ordinal,
+                causation=cause,
+                correlation=cause,
+                occurred_at_ns=int(desk["now"]),
+                engine=ENGINE,
+                before=before,
+                state_sha256=state_sha256,
+            )
+        ]

@@ -23,6 +23,10 @@ class UnknownFormat(InvalidInput):
     """A file's format was not recognised, or a line is not of the format it should have."""
 
 
+class IllegalTransition(InvalidInput):
+    """An order was asked to enter a state that may not follow its own."""
+
+
 class Overlap(DeskError):
     """Rows reach before the end of the tape they should extend."""
 

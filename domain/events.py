@@ -2,7 +2,9 @@
 
 Positions are integers here; the names of tape and desk are added on the way out (`main:1234`). `causation` is the
 ledger number of the event that caused this one, None when the tape record itself did; `correlation` is the number of
-the first event of the chain. Stored names are for ever: a new field gets a default, old bytes live in tests/golden/.
+the first event of the chain. A signal, an order, a fill is known by the number of the event that made it.
+Prices and sizes are nanos; money is nanos of the account's currency unless a name says otherwise.
+Stored names are for ever: a new field gets a default, old bytes live in tests/golden/.
 """
 
 from typing import Annotated, Literal
@@ -10,6 +12,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Side = Literal["buy", "sell"]
+OrderType = Literal["market", "limit", "stop", "stop_limit"]
+TimeInForce = Literal["gtc", "ioc", "fok", "day", "gtd"]
+Purpose = Literal["entry", "stop", "target", "flatten", "request"]
+Limit = Literal["daily_loss", "max_loss", "news_trading"]
 
 
 class _LedgerEvent(BaseModel):
@@ -39,6 +45,15 @@ class InstructionRefused(_LedgerEvent):
     reason: str
 
 
+class EngineTookOver(_LedgerEvent):
+    """A newer engine goes on from the state that the older one left; the hash is of its snapshot's bytes."""
+
+    type: Literal["engine_took_over"] = "engine_took_over"
+    engine: int
+    before: int
+    state_sha256: str
+
+
 class SignalRaised(_LedgerEvent):
     """A strategy saw its pattern. Prices in nanos; stop and target 0 where the strategy has none."""
 
@@ -56,6 +71,168 @@ class SignalRaised(_LedgerEvent):
     confidence_ppm: int
 
 
-LedgerEvent = Annotated[InstructionApplied | InstructionRefused | SignalRaised, Field(discriminator="type")]
+class RuleResult(BaseModel):
+    """One rule as it was evaluated; `says` is the sentence a person reads, with units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: str
+    value: int
+    limit: int
+    passed: bool
+    says: str
+
+
+class SignalAssessed(_LedgerEvent):
+    """The verdict on a signal, or on an order that was asked for: approved with its terms, or refused.
+
+    Every rule stands in `rules`, passed or not. `quantity_nanos` is 0 when refused; `size_ppm` is what the adjustments
+    left of the full size; `risk_nanos` is what the trade loses at its stop, costs included.
+    """
+
+    type: Literal["signal_assessed"] = "signal_assessed"
+    verdict: Literal["approved", "refused"]
+    policy: str
+    symbol: str
+    side: Side
+    quantity_nanos: int
+    stop_nanos: int
+    target_nanos: int
+    size_ppm: int
+    risk_nanos: int
+    rules: tuple[RuleResult, ...]
+
+
+class OrderPlaced(_LedgerEvent):
+    """An order goes to the paper market; its number is the order's. It may fill from `active_from_ns` on, and never at
+    a record before this one. `oco` is the number shared by exits that cancel each other, 0: none."""
+
+    type: Literal["order_placed"] = "order_placed"
+    symbol: str
+    side: Side
+    order_type: OrderType
+    purpose: Purpose
+    quantity_nanos: int
+    limit_nanos: int
+    trigger_nanos: int
+    stop_nanos: int
+    target_nanos: int
+    time_in_force: TimeInForce
+    expires_at_ns: int
+    active_from_ns: int
+    oco: int
+
+
+class OrderMoved(_LedgerEvent):
+    """An order changed without a fill, and why. `quantity_nanos` is its whole quantity; only `amended` changes it."""
+
+    type: Literal["order_moved"] = "order_moved"
+    order: int
+    state: Literal["triggered", "canceled", "expired", "rejected", "amended"]
+    reason: str
+    quantity_nanos: int
+
+
+class OrderFilled(_LedgerEvent):
+    """One execution; `execution` counts from 1 within the order. What the paper market used stands beside it:
+    the quote, its displayed size, the slippage in price nanos, the level walked to, the time since the order."""
+
+    type: Literal["order_filled"] = "order_filled"
+    order: int
+    execution: int
+    symbol: str
+    side: Side
+    purpose: Purpose
+    price_nanos: int
+    quantity_nanos: int
+    filled_nanos: int
+    leaves_nanos: int
+    state: Literal["partially_filled", "filled"]
+    liquidity: Literal["maker", "taker"]
+    bid_nanos: int
+    ask_nanos: int
+    displayed_nanos: int
+    slippage_nanos: int
+    level: int
+    latency_ns: int
+    fee_ppm: int
+
+
+class FillBooked(_LedgerEvent):
+    """What a fill did to position and account. `cost_nanos` is what the open position cost, in quote currency;
+    `realised_nanos` before the fee. `trade_nanos` is the net result of the whole trade when it closed, else 0."""
+
+    type: Literal["fill_booked"] = "fill_booked"
+    symbol: str
+    position_nanos: int
+    cost_nanos: int
+    realised_quote_nanos: int
+    rate_nanos: int
+    rate_inverse: bool
+    realised_nanos: int
+    fee_nanos: int
+    balance_nanos: int
+    floating_nanos: int
+    equity_nanos: int
+    margin_nanos: int
+    closed: bool
+    trade_nanos: int
+
+
+class AccountMarked(_LedgerEvent):
+    """The account at a minute's end with an open position; low and high of equity since the mark before, and how far
+    equity may fall from here (None: no such limit)."""
+
+    type: Literal["account_marked"] = "account_marked"
+    balance_nanos: int
+    floating_nanos: int
+    equity_nanos: int
+    equity_low_nanos: int
+    equity_high_nanos: int
+    margin_nanos: int
+    daily_room_nanos: int | None
+    total_room_nanos: int | None
+
+
+class DayRolled(_LedgerEvent):
+    """Midnight in Prague: the day's balance, and what the account may lose from here. Limits are equity, 0: none."""
+
+    type: Literal["day_rolled"] = "day_rolled"
+    balance_nanos: int
+    equity_nanos: int
+    daily_limit_nanos: int
+    total_limit_nanos: int
+    trading_days: int
+    best_day_nanos: int
+    target_reached: bool
+    best_day_kept: bool
+
+
+class LimitBreached(_LedgerEvent):
+    """A limit of the account was passed at this very record: `value` against `limit`. `halted` says that trading is."""
+
+    type: Literal["limit_breached"] = "limit_breached"
+    limit: Limit
+    value_nanos: int
+    limit_nanos: int
+    symbol: str
+    halted: bool
+
+
+LedgerEvent = Annotated[
+    InstructionApplied
+    | InstructionRefused
+    | EngineTookOver
+    | SignalRaised
+    | SignalAssessed
+    | OrderPlaced
+    | OrderMoved
+    | OrderFilled
+    | FillBooked
+    | AccountMarked
+    | DayRolled
+    | LimitBreached,
+    Field(discriminator="type"),
+]
 
 LEDGER_EVENT: TypeAdapter[LedgerEvent] = TypeAdapter(LedgerEvent)

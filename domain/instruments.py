@@ -31,6 +31,10 @@ class Instrument(BaseModel):
     pip_nanos: int = Field(gt=0)
     spread_nanos: int = Field(ge=0, description="declared typical spread, used when a file has one price a bar or tick")
     contract_size: int = Field(gt=0, description="units of base in one lot")
+    lot_step_nanos: int = Field(10_000_000, gt=0, description="of a lot; sizes are whole multiples of it")
+    lot_min_nanos: int = Field(10_000_000, gt=0)
+    lot_max_nanos: int = Field(100_000_000_000, gt=0, description="the largest size an order may have")
+    margin_ppm: int = Field(33_333, gt=0, le=1_000_000, description="of a position's value that must be covered")
 
     @property
     def point_nanos(self) -> int:
@@ -60,8 +64,17 @@ def _instrument(
     return Instrument(
         symbol=symbol, market=market, base=base, quote=quote, digits=digits, pip_nanos=int(Decimal(pip) * NANOS),
         spread_nanos=int(Decimal(spread) * NANOS), contract_size=contract,
+        **(_CRYPTO_LOTS if market == "crypto" else {}),
     )  # fmt: skip
 
+
+# A lot of crypto is one coin: it trades in small parts, in large numbers, and with little leverage.
+_CRYPTO_LOTS = {
+    "lot_step_nanos": 10_000,
+    "lot_min_nanos": 10_000,
+    "lot_max_nanos": 1_000_000_000_000,
+    "margin_ppm": 500_000,
+}
 
 CURRENCIES = frozenset(
     "AUD CAD CHF CNH CZK DKK EUR GBP HKD HUF ILS JPY MXN NOK NZD PLN RON SEK SGD THB TRY USD ZAR".split()

@@ -59,6 +59,7 @@ TOKYO_OPEN, TOKYO_CLOSE = 1 << 6, 1 << 7
 LONDON_OPEN, LONDON_CLOSE = 1 << 8, 1 << 9
 NEW_YORK_OPEN, NEW_YORK_CLOSE = 1 << 10, 1 << 11
 SECOND = 1 << 12  # the live clock, once a second
+WEEK_CLOSING = 1 << 13  # 15 minutes before WEEK_CLOSE: time to be flat
 
 MAX_BLOCK_RECORDS = 15_360  # 960 KiB: with its headers under the server's message limit of 1 MiB
 

@@ -11,8 +11,26 @@ from typing import Any
 import numpy as np
 
 from domain.engine import ENGINE, Engine
-from domain.events import InstructionApplied, InstructionRefused, LedgerEvent, SignalRaised
+from domain.events import (
+    AccountMarked,
+    DayRolled,
+    EngineTookOver,
+    FillBooked,
+    InstructionApplied,
+    InstructionRefused,
+    LedgerEvent,
+    LimitBreached,
+    OrderFilled,
+    OrderMoved,
+    OrderPlaced,
+    RuleResult,
+    SignalAssessed,
+    SignalRaised,
+)
 from domain.instructions import (
+    AccountOpened,
+    CalendarImported,
+    CancelRequested,
     EngineActivated,
     FeedCompleted,
     FeedFile,
@@ -20,15 +38,23 @@ from domain.instructions import (
     Instructed,
     Instruction,
     InstrumentDeclared,
+    NewsEntry,
+    OrderRequested,
+    PolicyActivated,
+    SignalSubmitted,
     StrategyActivated,
     StrategyDeactivated,
     TapeOpened,
+    TradingHalted,
+    TradingResumed,
 )
 from domain.instruments import instrument_for
+from domain.policy import Fee, Limits, PaperMarket, Policy, Risk, Sizing, Strategic
 from domain.signals.ema_cross import EmaCross
 from domain.signals.m1_retest import M1Retest
 from domain.signals.m5_bos_retest import M5BosRetest
-from domain.tape import CLOCK, FROM_BAR, MINUTE, PRAGUE_MIDNIGHT, QUOTE, TRADE, Block, Ticks, empty_ticks
+from domain.snapshot import save
+from domain.tape import CLOCK, FROM_BAR, LONDON_OPEN, MINUTE, PRAGUE_MIDNIGHT, QUOTE, TRADE, Block, Ticks, empty_ticks
 from gateways.feeds.files import FileSet, SourceFile
 
 SECOND_NS = 1_000_000_000
@@ -49,6 +75,36 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "ema_cross": {"fast": 20, "slow": 60, "on": "ticks"},
 }
 assert {"m5_bos_retest": M5BosRetest, "m1_retest": M1Retest, "ema_cross": EmaCross}.keys() == PARAMETERS.keys()
+
+
+# A policy that trades, refuses and is breached within an hour of the market below; every field written out as above.
+POLICY = Policy(
+    name="canonical",
+    version=3,
+    strategic=Strategic(
+        sessions=(), with_trend=False, atr_pips_min_thousandths=0, atr_pips_max_thousandths=1_000_000,
+        news_impact_min=2, news_before_ns=10 * MINUTE_NS, news_after_ns=5 * MINUTE_NS, confidence_min_ppm=100_000,
+        bar_age_max_ns=300 * MINUTE_NS, performance_floor="lower", performance_trades_min=5,
+        win_rate_target_ppm=700_000, shadow_drawdown_max_thousandths=2_000, performance_size_ppm=500_000,
+    ),
+    sizing=Sizing(
+        method="fixed", fixed_quantity_nanos=50_000 * 10**9, risk_ppm=10_000, kelly_ppm=0, kelly_trades_min=30,
+        by_confidence=False, by_drawdown=True, target_ratio_min_thousandths=0,
+    ),
+    risk=Risk(
+        risk_per_trade_max_ppm=1_000_000, daily_risk_max_ppm=1_000_000, positions_max=2, orders_max=50,
+        symbol_exposure_max_ppm=0, currency_exposure_max_ppm=0, signals_per_minute_max=0, stale_after_ns=0, on_opposite="reverse",
+    ),
+    limits=Limits(
+        daily_loss_ppm=3_000, max_loss_ppm=100_000, max_loss_kind="trailing", profit_target_ppm=100_000,
+        trading_days_min=4, best_day_max_ppm=500_000, no_news_trading=True, flat_before_weekend=True,
+    ),
+    market=PaperMarket(
+        latency_ns=0, latency_jitter_ns=20_000_000_000, slippage_thousandths=500, depth="unlimited", levels_max=5,
+        limit_fill="through",
+    ),
+    fees={"fx": Fee(taker_ppm=30, maker_ppm=10)},
+)  # fmt: skip
 
 
 # -- one of each stored shape ------------------------------------------------------------------------------------------
@@ -88,6 +144,24 @@ INSTRUCTIONS: dict[str, Instruction] = {
             symbols=("EURUSD", "USDJPY"),
         ),
         StrategyDeactivated(id="strategy_deactivated@5", **SAID, strategy="m5_bos_retest"),
+        AccountOpened(id="account_opened@8", **SAID, currency="USD", initial_balance_nanos=100_000 * 10**9),
+        PolicyActivated(id="policy_activated@9", **SAID, policy=POLICY),
+        CalendarImported(
+            id="calendar-1", **SAID, source="calendar.csv",
+            entries=(NewsEntry(time_ns=MONDAY + 3600 * SECOND_NS, currency="USD", impact=3, title="Payrolls"),),
+        ),
+        TradingHalted(id="halt-1", **SAID, reason="lunch", flatten=True),
+        TradingResumed(id="resume-1", **SAID, reason="lunch is over"),
+        OrderRequested(
+            id="order-1", **SAID, symbol="EURUSD", side="buy", type="stop_limit", quantity_nanos=10_000 * 10**9,
+            limit_nanos=1_100_500_000, trigger_nanos=1_100_400_000, stop_nanos=1_099_000_000,
+            target_nanos=1_103_000_000, time_in_force="gtd", expires_at_ns=MONDAY + 7_200 * SECOND_NS,
+        ),
+        CancelRequested(id="cancel-1", **SAID, order=17),
+        SignalSubmitted(
+            id="signal-1", **SAID, strategy="hand_made", symbol="EURUSD", side="sell", entry_nanos=1_100_000_000,
+            stop_nanos=1_101_000_000, target_nanos=1_098_000_000, confidence_ppm=800_000,
+        ),
         FeedOpened(
             id="feed_opened@6", **SAID, feed="0123456789abcdef",
             files=(
@@ -103,6 +177,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
 }  # fmt: skip
 
 _PLACE: dict[str, Any] = {"causation": None, "occurred_at_ns": MONDAY}
+_CAUSED: dict[str, Any] = {"causation": 3, "occurred_at_ns": MONDAY}
 EVENTS: dict[str, LedgerEvent] = {
     event.type: event
     for event in (
@@ -120,8 +195,56 @@ EVENTS: dict[str, LedgerEvent] = {
             level_nanos=1_085_030_000, entry_nanos=1_084_950_000, stop_nanos=1_085_150_000,
             target_nanos=1_084_450_000, confidence_ppm=612_345,
         ),
+        EngineTookOver(
+            number=4, ordinal=978, correlation=4, **_PLACE, engine=2, before=1, state_sha256="cd" * 32,
+        ),
+        SignalAssessed(
+            number=5, ordinal=977, correlation=3, **_CAUSED, verdict="approved", policy="canonical@3",
+            symbol="EURUSD", side="sell", quantity_nanos=50_000 * 10**9, stop_nanos=1_085_150_000,
+            target_nanos=1_084_450_000, size_ppm=800_000, risk_nanos=12_345_678_901,
+            rules=(
+                RuleResult(rule="not_halted", value=0, limit=0, passed=True, says="trading is not halted"),
+                RuleResult(rule="positions", value=2, limit=2, passed=True, says="2 of 2"),
+            ),
+        ),
+        OrderPlaced(
+            number=6, ordinal=977, correlation=3, **_CAUSED, symbol="EURUSD", side="sell", order_type="market",
+            purpose="entry", quantity_nanos=50_000 * 10**9, limit_nanos=0, trigger_nanos=0,
+            stop_nanos=1_085_150_000, target_nanos=1_084_450_000, time_in_force="gtc", expires_at_ns=0,
+            active_from_ns=MONDAY + 50_000_000, oco=0,
+        ),
+        OrderMoved(
+            number=7, ordinal=980, correlation=3, **_CAUSED, order=6, state="canceled",
+            reason="the position is closed", quantity_nanos=50_000 * 10**9,
+        ),
+        OrderFilled(
+            number=8, ordinal=981, correlation=3, **_CAUSED, order=6, execution=2, symbol="EURUSD", side="sell",
+            purpose="entry", price_nanos=1_084_940_000, quantity_nanos=20_000 * 10**9, filled_nanos=50_000 * 10**9,
+            leaves_nanos=0, state="filled", liquidity="taker", bid_nanos=1_084_950_000, ask_nanos=1_085_010_000,
+            displayed_nanos=30_000 * 10**9, slippage_nanos=-5_000, level=1, latency_ns=50_000_000, fee_ppm=25,
+        ),
+        FillBooked(
+            number=9, ordinal=981, correlation=3, **_CAUSED, symbol="EURUSD", position_nanos=-50_000 * 10**9,
+            cost_nanos=-54_247_000_000_000, realised_quote_nanos=0, rate_nanos=10**9, rate_inverse=False,
+            realised_nanos=0, fee_nanos=542_470_000, balance_nanos=99_998_643_825_000, floating_nanos=-3_500_000_000,
+            equity_nanos=99_995_143_825_000, margin_nanos=1_808_216_000_000, closed=False, trade_nanos=0,
+        ),
+        AccountMarked(
+            number=10, ordinal=990, correlation=10, **_PLACE, balance_nanos=1, floating_nanos=-2, equity_nanos=-1,
+            equity_low_nanos=-5, equity_high_nanos=7, margin_nanos=3, daily_room_nanos=-6, total_room_nanos=None,
+        ),
+        DayRolled(
+            number=11, ordinal=991, correlation=11, **_PLACE, balance_nanos=204_000 * 10**9,
+            equity_nanos=204_000 * 10**9, daily_limit_nanos=194_000 * 10**9, total_limit_nanos=180_000 * 10**9,
+            trading_days=3, best_day_nanos=4_000 * 10**9, target_reached=False, best_day_kept=True,
+        ),
+        LimitBreached(
+            number=12, ordinal=992, correlation=12, **_PLACE, limit="daily_loss", value_nanos=193_999 * 10**9,
+            limit_nanos=194_000 * 10**9, symbol="EURUSD", halted=True,
+        ),
     )
 }  # fmt: skip
+FIRST_COMMIT = list(EVENTS.values())[:3]  # what the golden commit holds
 
 
 # -- a market ----------------------------------------------------------------------------------------------------------
@@ -176,26 +299,49 @@ def activated(strategy: str, *symbols: str, id: str = "", **parameters: Any) -> 
     )  # fmt: skip
 
 
-def opening(symbols: int = 1, strategies: Iterable[str] = ()) -> list[Instruction]:
-    """What stands before the first tick."""
+def opening(symbols: int = 1, strategies: Iterable[str] = (), *, trading: bool = False) -> list[Instruction]:
+    """What stands before the first tick; with `trading` an account and a policy too."""
     return [
         INSTRUCTIONS["tape_opened"],
         *(declared(number) for number in range(1, symbols + 1)),
         EngineActivated(id="engine_activated", **SAID, engine=ENGINE),
+        *([INSTRUCTIONS["account_opened"], INSTRUCTIONS["policy_activated"]] if trading else []),
         *(activated(strategy, *SYMBOLS[:symbols]) for strategy in strategies),
     ]
 
 
 def golden_script() -> Script:
-    """A small fixed tape, of which the ledger is pinned: two instruments, two strategies, some instructions between."""
+    """A small fixed tape, of which the ledger is pinned: two instruments, two strategies, every kind of instruction."""
     ticks = with_minutes(market_ticks(6_000, seed=20, symbols=2))
+    midnights = (ticks["kind"] == CLOCK) & (ticks["receive_time"] % (24 * 3600 * SECOND_NS) == 23 * 3600 * SECOND_NS)
+    ticks["flags"][midnights] |= PRAGUE_MIDNIGHT
+    middle = next(tick for tick in ticks[2_000:] if tick["instrument"] == 1)
+    news = NewsEntry(time_ns=int(ticks["receive_time"][1_000]), currency="USD", impact=3, title="Rates")
+    near, far = int(middle["ask"]), int(middle["ask"]) + 5_000_000
     return [
-        *opening(2, ["m5_bos_retest", "ema_cross"]),
-        ticks[:3_000],
+        *opening(2, ["m5_bos_retest", "ema_cross"], trading=True),
+        CalendarImported(id="news", **SAID, source="golden", entries=(news,)),
+        ticks[:2_000],
+        TradingHalted(id="halt", **SAID, reason="a golden halt", flatten=True),
+        ticks[2_000:2_040],
+        TradingResumed(id="resume", **SAID, reason="a golden resume"),
+        ordered("bracket", type="market", stop_nanos=near - 3_000_000, target_nanos=near + 3_000_000),
+        ordered("far", type="limit", side="sell", limit_nanos=far, time_in_force="day"),
+        SignalSubmitted(
+            id="theirs", **SAID, strategy="hand_made", symbol="GBPUSD", side="buy",
+            entry_nanos=near, stop_nanos=near - 20_000_000, target_nanos=near + 20_000_000,
+        ),
+        ticks[2_040:3_000],
         activated("m5_bos_retest", "EURUSD", "XAUUSD", id="refused"),
         activated("ema_cross", "EURUSD", id="changed", fast=30),
         ticks[3_000:],
-    ]
+    ]  # fmt: skip
+
+
+def ordered(id: str, **terms: Any) -> OrderRequested:  # noqa: A002
+    """An order of 20,000 EUR, a purchase unless it says otherwise."""
+    asked: dict[str, Any] = {"symbol": "EURUSD", "side": "buy", "quantity_nanos": 20_000 * 10**9}
+    return OrderRequested(id=id, **SAID, **asked | terms)
 
 
 def length(script: Script) -> int:
@@ -251,7 +397,7 @@ def golden_snapshot() -> bytes:
     """An engine inside a bar, with signals behind it and setups armed."""
     engine = Engine()
     ledger(up_to(2_500, messages(golden_script(), [2_500])), engine)
-    return engine.snapshot()
+    return save(engine)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -4,13 +4,11 @@ from typing import Literal
 
 import numpy as np
 
+from domain.bars import BAR_TICK_OFFSETS_NS
 from domain.tape import FROM_BAR, QUOTE, Ticks, empty_ticks
 from gateways.feeds.fields import I8
 
 Price = Literal["mid", "bid", "ask"]
-
-# Where in its minute each of the four stands: the close belongs to this minute, so it comes 1 ms before the next.
-OFFSETS_NS = (0, 15_000_000_000, 30_000_000_000, 59_999_000_000)
 
 
 def both_sides(price: I8, basis: Price, spread_nanos: int | I8) -> tuple[I8, I8]:
@@ -27,7 +25,7 @@ def four_ticks(time: I8, bid: I8, ask: I8, line: I8) -> Ticks:
     ticks = empty_ticks(4 * len(time))
     middle = (bid + ask) // 2
     low_first = middle[0] - middle[2] <= middle[1] - middle[0]
-    for k, offset in enumerate(OFFSETS_NS):
+    for k, offset in enumerate(BAR_TICK_OFFSETS_NS):
         ticks["event_time"][k::4] = time + offset
         for name, side in (("bid", bid), ("ask", ask)):
             second, third = np.where(low_first, side[2], side[1]), np.where(low_first, side[1], side[2])

@@ -74,12 +74,12 @@ def _apart(low_a: int, high_a: int, low_b: int, high_b: int) -> bool:
 
 
 @kernel
-def _judge_scale(low: I8, high: I8, code: U1) -> None:
+def _judge_scale(low: I8, high: I8, code: U1, group: I8, count: I8, latest: I8) -> None:
     """Each row joins the group whose latest row it is near to, the group seen last first; the largest group is right.
-    So a bad first row, bad stretches and single bad rows are all told from a market that drifts far."""
-    count = np.zeros(_GROUPS, np.int64)
-    latest = np.full(_GROUPS, -1, np.int64)
-    group = np.full(len(code), -1, np.int64)
+    So a bad first row, bad stretches and single bad rows are all told from a market that drifts far.
+
+    `group` (a row each) is filled; `count` and `latest` (a group each) begin as zeros.
+    """
     for r in range(len(code)):
         if code[r] != GOOD:
             continue
@@ -154,5 +154,7 @@ def _judge_time(time: I8, bars: bool, code: U1) -> None:
 def judge(time: I8, bid: I8, ask: I8, bars: bool, code: U1) -> None:
     """Mark in `code` every row that is not acceptable. `bid` and `ask` are [1, n] of ticks, [4, n] (OHLC) of bars."""
     _judge_alone(time, np.ascontiguousarray(bid), np.ascontiguousarray(ask), bars, code)
-    _judge_scale(np.minimum(bid.min(axis=0), ask.min(axis=0)), np.maximum(bid.max(axis=0), ask.max(axis=0)), code)
+    low, high = np.minimum(bid.min(axis=0), ask.min(axis=0)), np.maximum(bid.max(axis=0), ask.max(axis=0))
+    group, count, latest = np.zeros(len(code), np.int64), np.zeros(_GROUPS, np.int64), np.zeros(_GROUPS, np.int64)
+    _judge_scale(low, high, code, group, count, latest)
     _judge_time(time, bars, code)

@@ -1,0 +1,227 @@
+"""The journal told as ledger events: numbers become names, choices become words, results become sentences."""
+
+from collections.abc import Callable
+from typing import Any
+
+from domain import journal as kinds
+from domain.account import LIMITS
+from domain.book import Records
+from domain.events import (
+    AccountMarked,
+    DayRolled,
+    FillBooked,
+    LedgerEvent,
+    LimitBreached,
+    OrderFilled,
+    OrderMoved,
+    OrderPlaced,
+    RuleResult,
+    SignalAssessed,
+    SignalRaised,
+)
+from domain.orders import AMENDED, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
+from domain.paper_desk import PaperDesk
+from domain.risk import RISK
+from domain.strategic import STRATEGIC
+
+_RULES = (*STRATEGIC, *RISK)
+_MOVES = {**dict(enumerate(STATES)), AMENDED: "amended"}
+
+
+def events_of(desk: PaperDesk, raised: Records) -> list[LedgerEvent]:
+    """Every entry of the desk's journal as its event, in order; `raised` holds the signals that entries refer to."""
+    journal = desk.book.journal
+    teller = _Teller(desk, raised)
+    return [
+        teller.tell[kind](row, {
+            "number": number, "ordinal": ordinal, "causation": causation or None, "correlation": correlation,
+            "occurred_at_ns": time,
+        })
+        for kind, row, number, ordinal, time, causation, correlation in journal.entries[
+            : journal.rows[kinds.ENTRIES]
+        ].tolist()
+    ]  # fmt: skip
+
+
+def _side(side: int) -> str:
+    return "buy" if side > 0 else "sell"
+
+
+class _Teller:
+    def __init__(self, desk: PaperDesk, raised: Records) -> None:
+        self._journal, self._raised, self._sources = desk.book.journal, raised, desk.sources
+        self._symbols = {number: instrument.symbol for number, instrument in desk.instruments.items()}
+        self._policy = desk.policy_name
+        self.tell: dict[int, Callable[[int, dict[str, Any]], LedgerEvent]] = {
+            kinds.RAISED: self._signal,
+            kinds.ASSESSED: self._verdict,
+            kinds.PLACED: self._order,
+            kinds.MOVED: self._move,
+            kinds.FILLED: self._fill,
+            kinds.BOOKED: self._booking,
+            kinds.MARKED: self._mark,
+            kinds.ROLLED: self._day,
+            kinds.BREACHED: self._breach,
+        }
+
+    def _signal(self, row: int, place: dict[str, Any]) -> SignalRaised:
+        signal = _fields(self._raised[row])
+        source = self._sources[signal["slot"]]
+        return SignalRaised(
+            **place,
+            strategy=source.strategy,
+            version=source.version,
+            parameters_hash=source.parameters_hash,
+            symbol=self._symbols[signal["instrument"]],
+            side=_side(signal["side"]),
+            bar_time_ns=signal["bar_time"],
+            level_nanos=signal["level"],
+            entry_nanos=signal["entry"],
+            stop_nanos=signal["stop"],
+            target_nanos=signal["target"],
+            confidence_ppm=signal["confidence_ppm"],
+        )
+
+    def _verdict(self, row: int, place: dict[str, Any]) -> SignalAssessed:
+        verdict = _fields(self._journal.verdicts[row])
+        rules = _RULES if verdict["strategic"] else RISK
+        first = verdict["result"]
+        results = self._journal.results[first : first + len(rules)].tolist()
+        return SignalAssessed(
+            **place,
+            verdict="approved" if verdict["approved"] else "refused",
+            policy=self._policy,
+            symbol=self._symbols[verdict["instrument"]],
+            side=_side(verdict["side"]),
+            quantity_nanos=verdict["quantity"],
+            stop_nanos=verdict["stop"],
+            target_nanos=verdict["target"],
+            size_ppm=verdict["size_ppm"],
+            risk_nanos=verdict["risk"],
+            rules=tuple(
+                RuleResult(
+                    rule=rule.name, value=value, limit=limit, passed=bool(passed), says=rule.says(value, limit, passed)
+                )
+                for rule, (value, limit, passed) in zip(rules, results, strict=True)
+            ),
+        )
+
+    def _order(self, row: int, place: dict[str, Any]) -> OrderPlaced:
+        order = _fields(self._journal.placings[row])
+        return OrderPlaced(
+            **place,
+            symbol=self._symbols[order["instrument"]],
+            side=_side(order["side"]),
+            order_type=TYPES[order["type"]],
+            purpose=PURPOSES[order["purpose"]],
+            quantity_nanos=order["quantity"],
+            limit_nanos=order["limit"],
+            trigger_nanos=order["trigger"],
+            stop_nanos=order["stop"],
+            target_nanos=order["target"],
+            time_in_force=TIMES_IN_FORCE[order["tif"]],
+            expires_at_ns=order["expires_at"],
+            active_from_ns=order["active_from"],
+            oco=order["oco"],
+        )
+
+    def _move(self, row: int, place: dict[str, Any]) -> OrderMoved:
+        move = _fields(self._journal.moves[row])
+        return OrderMoved(
+            **place,
+            order=move["order"],
+            state=_MOVES[move["state"]],
+            reason=REASONS[move["reason"]],
+            quantity_nanos=move["quantity"],
+        )
+
+    def _fill(self, row: int, place: dict[str, Any]) -> OrderFilled:
+        fill = _fields(self._journal.fills[row])
+        return OrderFilled(
+            **place,
+            order=fill["order"],
+            execution=fill["execution"],
+            symbol=self._symbols[fill["instrument"]],
+            side=_side(fill["side"]),
+            purpose=PURPOSES[fill["purpose"]],
+            price_nanos=fill["price"],
+            quantity_nanos=fill["quantity"],
+            filled_nanos=fill["filled"],
+            leaves_nanos=fill["leaves"],
+            state="partially_filled" if fill["leaves"] else "filled",
+            liquidity="maker" if fill["maker"] else "taker",
+            bid_nanos=fill["bid"],
+            ask_nanos=fill["ask"],
+            displayed_nanos=fill["displayed"],
+            slippage_nanos=fill["slippage"],
+            level=fill["level"],
+            latency_ns=fill["latency"],
+            fee_ppm=fill["fee_ppm"],
+        )
+
+    def _booking(self, row: int, place: dict[str, Any]) -> FillBooked:
+        booking = _fields(self._journal.bookings[row])
+        return FillBooked(
+            **place,
+            symbol=self._symbols[booking["instrument"]],
+            position_nanos=booking["position"],
+            cost_nanos=booking["cost"],
+            realised_quote_nanos=booking["realised_quote"],
+            rate_nanos=booking["rate"],
+            rate_inverse=bool(booking["rate_inverse"]),
+            realised_nanos=booking["realised"],
+            fee_nanos=booking["fee"],
+            balance_nanos=booking["balance"],
+            floating_nanos=booking["floating"],
+            equity_nanos=booking["equity"],
+            margin_nanos=booking["margin"],
+            closed=bool(booking["closed"]),
+            trade_nanos=booking["trade"],
+        )
+
+    def _mark(self, row: int, place: dict[str, Any]) -> AccountMarked:
+        mark = _fields(self._journal.marks[row])
+        return AccountMarked(
+            **place,
+            balance_nanos=mark["balance"],
+            floating_nanos=mark["floating"],
+            equity_nanos=mark["equity"],
+            equity_low_nanos=mark["low"],
+            equity_high_nanos=mark["high"],
+            margin_nanos=mark["margin"],
+            daily_room_nanos=_room(mark["equity"], mark["daily_limit"]),
+            total_room_nanos=_room(mark["equity"], mark["total_limit"]),
+        )
+
+    def _day(self, row: int, place: dict[str, Any]) -> DayRolled:
+        mark = _fields(self._journal.marks[row])
+        return DayRolled(
+            **place,
+            balance_nanos=mark["balance"],
+            equity_nanos=mark["equity"],
+            daily_limit_nanos=mark["daily_limit"],
+            total_limit_nanos=mark["total_limit"],
+            trading_days=mark["trading_days"],
+            best_day_nanos=mark["best_day"],
+            target_reached=bool(mark["target_reached"]),
+            best_day_kept=bool(mark["best_day_kept"]),
+        )
+
+    def _breach(self, row: int, place: dict[str, Any]) -> LimitBreached:
+        breach = _fields(self._journal.breaches[row])
+        return LimitBreached(
+            **place,
+            limit=LIMITS[breach["limit"]],
+            value_nanos=breach["value"],
+            limit_nanos=breach["bound"],
+            symbol=self._symbols.get(breach["instrument"], ""),
+            halted=bool(breach["halted"]),
+        )
+
+
+def _room(equity: int, limit: int) -> int | None:
+    return equity - limit if limit else None
+
+
+def _fields(record: Any) -> dict[str, int]:
+    return dict(zip(record.dtype.names, record.item(), strict=True))

@@ -1,0 +1,156 @@
+"""A snapshot: the whole state of an engine as one line of JSON and the bytes of its records, and back again."""
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from domain.book import STATE, Records
+from domain.engine import ENGINE, ActiveStrategy, Engine, TakeOver, prepare
+from domain.errors import InvalidInput
+from domain.instruments import Instrument
+from domain.paper_desk import Source
+from domain.policy import Policy
+
+
+class _Strategy(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    strategy: str
+    version: int
+    parameters: dict[str, object]
+    symbols: tuple[str, ...]
+    layout: str
+    states: int
+    slot: int
+
+
+class _Array(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    layout: str
+    records: int
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    engine: int
+    ordinal: int
+    number: int
+    time_ns: int
+    migrated_from: int | None = None  # the older engine whose state this was; the next engine activation says so
+    instruments: dict[int, Instrument]
+    currencies: dict[str, int]
+    currency: str
+    policy: Policy | None
+    sources: list[Source]
+    answered: list[str]
+    strategies: list[_Strategy]
+    arrays: list[_Array]
+
+
+def save(engine: Engine, migrated_from: int | None = None) -> bytes:
+    """The whole state: a head line, the states of every strategy, then the arrays of the book, each as its bytes."""
+    desk = engine.desk
+    used = {name: _used(desk.book, name) for name in STATE}
+    head = _Head(
+        engine=ENGINE,
+        ordinal=engine.ordinal,
+        number=engine.number,
+        time_ns=engine.time_ns,
+        migrated_from=migrated_from,
+        instruments=desk.instruments,
+        currencies=desk.currencies,
+        currency=desk.currency,
+        policy=desk.policy,
+        sources=desk.sources,
+        answered=sorted(engine.answered),
+        strategies=[
+            _Strategy(
+                strategy=active.handler.name,
+                version=active.handler.version,
+                parameters=active.parameters.model_dump(mode="json"),
+                symbols=active.symbols,
+                layout=str(active.handler.state.descr),
+                states=len(active.states),
+                slot=active.slot,
+            )
+            for active in engine.strategies.values()
+        ],
+        arrays=[_Array(name=name, layout=str(array.dtype.descr), records=len(array)) for name, array in used.items()],
+    )
+    parts = [active.states for active in engine.strategies.values()] + list(used.values())
+    return b"\n".join([head.model_dump_json().encode(), b"".join(part.tobytes() for part in parts)])
+
+
+def restore(data: bytes) -> Engine | None:
+    """The engine as it was; None when the snapshot is another version's or not readable (replay instead)."""
+    line, _, body = data.partition(b"\n")
+    try:
+        head = _Head.model_validate_json(line)
+        if head.engine != ENGINE:
+            return None
+        return _restored(head, _Bytes(body), sha256(data).hexdigest())
+    except (ValidationError, ValueError, OverflowError, InvalidInput):
+        return None
+
+
+class _Bytes:
+    """The body, taken array by array."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body, self._offset = body, 0
+
+    def take(self, dtype: np.dtype[Any], records: int) -> Records:
+        array = np.frombuffer(self._body, dtype, records, self._offset).copy() if records else np.zeros(0, dtype)
+        self._offset += array.nbytes
+        return array
+
+    def must_be_empty(self) -> None:
+        if self._offset != len(self._body):
+            raise ValueError("bytes are left over")
+
+
+def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
+    engine = Engine()
+    engine.ordinal, engine.time_ns, engine.answered = head.ordinal, head.time_ns, set(head.answered)
+    if head.migrated_from is not None:
+        engine.took_over = TakeOver(head.migrated_from, state_sha256)
+    desk = engine.desk
+    desk.instruments, desk.currencies, desk.currency = head.instruments, head.currencies, head.currency
+    desk.policy, desk.sources = head.policy, head.sources
+    for saved in head.strategies:
+        handler, parameters, fingerprint = prepare(saved.strategy, saved.version, saved.parameters)
+        if str(handler.state.descr) != saved.layout or not 0 < saved.slot < len(head.sources):
+            return None
+        states = body.take(handler.state, saved.states)
+        engine.strategies[handler.name] = ActiveStrategy(
+            handler, parameters, fingerprint, saved.symbols, states, saved.slot
+        )
+    if [kept.name for kept in head.arrays] != list(STATE):
+        return None
+    arrays: dict[str, Any] = {}
+    for kept in head.arrays:
+        array = getattr(desk.book, kept.name)
+        if str(array.dtype.descr) != kept.layout:
+            return None
+        arrays[kept.name] = _filled_up(array, body.take(array.dtype, kept.records))
+    desk.book = desk.book._replace(**arrays)
+    body.must_be_empty()
+    return engine if engine.number == head.number else None
+
+
+def _used(book: Any, name: str) -> Records:
+    """Of arrays that are filled from the front, only what is in use."""
+    array: Records = getattr(book, name)
+    return array[: book.desk[0][name]] if name in ("orders", "shadows") else array
+
+
+def _filled_up(whole: Records, used: Records) -> Records:
+    """Arrays of a fixed capacity keep it."""
+    if len(used) < len(whole):
+        return np.concatenate([used, whole[len(used) :]])
+    return used

@@ -1,0 +1,370 @@
+"""The trading day in one loop: every record of the tape through market, fills, bookings, limits, signals and orders.
+
+At one record, in this order: the market takes the quote; orders that were there before it fill and are booked; the
+account's limits are tested; signals that this tick raised are recorded, assessed and become orders; orders without
+latency fill at this very quote, are booked, and the limits are tested once more.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.account import (
+    breach,
+    equity_of,
+    flatten,
+    mark_account,
+    mark_to_market,
+    passes_limit,
+    roll_day,
+    room,
+)
+from domain.bars import M1
+from domain.calendar import news_gap
+from domain.fills import fill_new, fill_resting
+from domain.instruments import NANOS
+from domain.journal import ASKED, ASSESSED, RAISED, enter, has_room, take_row
+from domain.kernel import kernel
+from domain.market import convert, observe, rate_is_known
+from domain.money import PPM, muldiv
+from domain.orders import (
+    ENTRY,
+    MARKET_ORDER,
+    REQUEST,
+    STOP_EXIT,
+    cancel_entries,
+    draft,
+    expire,
+    leaves,
+    submit,
+    sweep,
+)
+from domain.orders import FLATTENED as REASON_FLATTENED
+from domain.performance import count_signal, follow_shadows, open_shadow, summary
+from domain.policy import REVERSE
+from domain.risk import RISK, reduces
+from domain.rules import NO_NEWS, every
+from domain.signals.handler import SIGNAL, Signals
+from domain.sizing import size
+from domain.strategic import STRATEGIC
+from domain.tape import (
+    CLOCK,
+    LONDON_CLOSE,
+    LONDON_OPEN,
+    MINUTE,
+    NEW_YORK_CLOSE,
+    NEW_YORK_OPEN,
+    PRAGUE_MIDNIGHT,
+    SYDNEY_CLOSE,
+    SYDNEY_OPEN,
+    TOKYO_CLOSE,
+    TOKYO_OPEN,
+    WEEK_CLOSING,
+    WEEK_OPEN,
+)
+
+# A signal of a strategy, with the slot in which its shadow results are kept, and the end of its bar (0: no bar).
+_SIGNAL_FIELDS = tuple(SIGNAL.fields or ())
+RAISED_SIGNAL = np.dtype([(name, "<i8") for name in (*_SIGNAL_FIELDS, "slot", "bar_end")])
+
+# An order that a person or an agent asked for, as far as it differs from a signal's.
+REQUEST_TERMS = np.dtype(
+    [("type", "<i8"), ("quantity", "<i8"), ("limit", "<i8"), ("trigger", "<i8"), ("tif", "<i8"), ("expires_at", "<i8")]
+)
+
+
+def raised_signals(signals: Signals, slot: int) -> npt.NDArray[np.void]:
+    """What a handler put out, as RAISED_SIGNAL."""
+    raised = np.zeros(len(signals), RAISED_SIGNAL)
+    for name in _SIGNAL_FIELDS:
+        raised[name] = signals[name]
+    raised["slot"], raised["bar_end"] = slot, signals["bar_time"] + M1
+    return raised
+
+
+_UNIT_LOT = 1_000 * NANOS  # facts.unit_* are of a thousand units
+
+ask_strategic = every(STRATEGIC)
+ask_risk = every(RISK)
+RULES = len(STRATEGIC) + len(RISK)
+_STRATEGIC = len(STRATEGIC)
+
+
+@kernel
+def trade(book: Any, ticks: Any, first: int, start: int, signals: Any, next_signal: int) -> Any:
+    """Decide on ticks[start:], whose ticks[0] has the ordinal `first`; `signals` (RAISED_SIGNAL, by tick) from
+    `next_signal` on. Returns where it stopped, because the journal is full: the next tick and signal."""
+    desk = book.desk[0]
+    for index in range(start, len(ticks)):
+        if not has_room(book.journal.rows):
+            return index, next_signal
+        tick = ticks[index]
+        desk.ordinal, desk.now = first + index, tick.receive_time
+        if desk.next_expiry > 0 and desk.now >= desk.next_expiry:
+            expire(book, False)
+        if tick.kind == CLOCK:
+            _on_clock(book, tick.flags)
+            continue
+        _on_quote(book, _number(tick), tick)
+        while next_signal < len(signals) and signals[next_signal].tick == index:
+            _on_signal(book, signals[next_signal], next_signal, tick)
+            next_signal += 1
+    return len(ticks), next_signal
+
+
+@kernel
+def _number(tick: Any) -> int:
+    """The instrument's number as a signed integer, as everything else is."""
+    return np.int64(tick.instrument)  # type: ignore[return-value]
+
+
+@kernel
+def _on_quote(book: Any, number: int, tick: Any) -> None:
+    desk, account = book.desk[0], book.account[0]
+    observe(book.markets[number], tick, desk.ordinal)
+    if desk.shadows > 0:
+        follow_shadows(book, number, tick)
+    if desk.orders > 0:
+        fill_resting(book, number, tick)
+    if account.open_positions > 0:
+        mark_to_market(account, book.positions, book.markets, number)
+    if passes_limit(account):
+        breach(book, number)
+        fill_new(book, number, tick)
+    if desk.orders > 0:
+        sweep(book)
+
+
+@kernel
+def take_signal(book: Any, signals: Any, row: int, quotes: Any, causation: int) -> None:
+    """A signal that somebody outside submitted: raised and assessed now, filled from the next quote on."""
+    _raise(book, signals[row], row, quotes[0], causation)
+
+
+@kernel
+def _raise(book: Any, raised: Any, row: int, tick: Any, causation: int) -> bool:
+    """Record a signal, follow its shadow, assess it. Returns whether it became an order."""
+    number = enter(book, RAISED, row, causation, causation)
+    count_signal(book.performance[raised.slot], book.desk[0].now)
+    open_shadow(book, raised.slot, raised, tick)
+    correlation = causation if causation > 0 else number
+    return bool(book.desk[0].trading != 0 and assess_signal(book, raised, number, correlation))
+
+
+@kernel
+def _on_signal(book: Any, raised: Any, row: int, tick: Any) -> None:
+    if _raise(book, raised, row, tick, 0):
+        instrument = raised.instrument
+        fill_new(book, instrument, tick)
+        if passes_limit(book.account[0]):
+            breach(book, instrument)
+            fill_new(book, instrument, tick)
+        sweep(book)
+
+
+@kernel
+def _on_clock(book: Any, flags: int) -> None:
+    """Sessions open and close, the minute is marked, the day rolls, the week nears its end."""
+    desk, account = book.desk[0], book.account[0]
+    desk.sessions_open = sessions_after(desk.sessions_open, flags)
+    if desk.trading == 0:
+        return
+    if flags & PRAGUE_MIDNIGHT or (flags & MINUTE and account.open_positions > 0):
+        mark_account(book)
+    if flags & PRAGUE_MIDNIGHT:
+        expire(book, True)
+        roll_day(book)
+        if passes_limit(account):
+            breach(book, 0)
+    if flags & WEEK_CLOSING and book.policy[0].flat_before_weekend != 0:
+        cancel_entries(book, 0, REASON_FLATTENED)
+        flatten(book, 0)
+    sweep(book)
+
+
+@kernel
+def sessions_after(sessions: int, flags: int) -> int:
+    """The marks of the open sessions after a clock record's."""
+    for opens, closes in (
+        (SYDNEY_OPEN, SYDNEY_CLOSE),
+        (TOKYO_OPEN, TOKYO_CLOSE),
+        (LONDON_OPEN, LONDON_CLOSE),
+        (NEW_YORK_OPEN, NEW_YORK_CLOSE),
+        (WEEK_CLOSING, WEEK_OPEN),  # a mark of its own kind: the weekend is near, or here
+    ):
+        if flags & closes:
+            sessions &= ~opens
+        if flags & opens:
+            sessions |= opens
+    return int(sessions)
+
+
+# -- verdicts ------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> bool:
+    """Judge a signal by every rule; approved it becomes a market order with its bracket. Returns whether it was."""
+    facts, policy = book.facts[0], book.policy[0]
+    number = raised.instrument
+    market = book.markets[number]
+    facts.own_pattern, facts.side, facts.quantity = 1, raised.side, 0
+    facts.level = raised.level if raised.level != raised.entry else 0  # its own price is no level to lean on
+    facts.entry = market.ask if raised.side > 0 else market.bid
+    facts.stop, facts.target, facts.confidence_ppm = raised.stop, raised.target, raised.confidence_ppm
+    facts.bar_age_ns = max(0, book.desk[0].now - raised.bar_end) if raised.bar_end > 0 else 0
+    _gather(book, number, book.performance[raised.slot])
+    journal = book.journal
+    first = journal.rows[ASKED]
+    failed = ask_strategic(facts, policy, journal.results, first)
+    size(facts, policy)
+    failed += ask_risk(facts, policy, journal.results, first + _STRATEGIC)
+    journal.rows[ASKED] += RULES
+    verdict = _verdict(book, number, failed == 0, 1, first, causation, correlation)
+    if failed > 0:
+        return False
+    quantity = facts.quantity
+    if facts.held * facts.side < 0 and policy.on_opposite == REVERSE:
+        quantity += abs(facts.held)
+    order = draft(book, number, facts.side, MARKET_ORDER, ENTRY, quantity)
+    order.stop, order.target, order.risk = facts.stop, facts.target, facts.risk
+    submit(book, order, book.desk[0].now + _latency(policy, book.desk[0].ordinal, verdict), verdict, correlation)
+    return True
+
+
+@kernel
+def assess_request(book: Any, number: int, side: int, asked: Any, stop: int, target: int, causation: int) -> bool:
+    """Judge an order that was asked for by the risk rules; approved it is placed as it is. Returns whether it was."""
+    facts, policy, desk, terms = book.facts[0], book.policy[0], book.desk[0], asked[0]
+    market = book.markets[number]
+    facts.own_pattern, facts.side, facts.level, facts.bar_age_ns = 0, side, 0, 0
+    facts.entry = market.ask if side > 0 else market.bid
+    if terms.limit > 0 or terms.trigger > 0:
+        facts.entry = terms.limit if terms.limit > 0 else terms.trigger
+    facts.stop, facts.target, facts.confidence_ppm, facts.quantity = stop, target, PPM, terms.quantity
+    _gather(book, number, book.performance[0])
+    journal = book.journal
+    first = journal.rows[ASKED]
+    size(facts, policy)
+    failed = ask_risk(facts, policy, journal.results, first)
+    journal.rows[ASKED] += RULES - _STRATEGIC
+    verdict = _verdict(book, number, failed == 0, 0, first, causation, causation)
+    if failed > 0:
+        return False
+    order = draft(book, number, side, terms.type, REQUEST, terms.quantity)
+    order.limit, order.trigger, order.tif, order.expires_at = terms.limit, terms.trigger, terms.tif, terms.expires_at
+    order.stop, order.target, order.risk, order.reduces = stop, target, facts.risk, 1 if reduces(facts) else 0
+    submit(book, order, desk.now + _latency(policy, desk.ordinal, verdict), verdict, causation)
+    return True
+
+
+@kernel
+def _verdict(
+    book: Any, number: int, approved: bool, strategic: int, first: int, causation: int, correlation: int
+) -> int:
+    facts = book.facts[0]
+    row = take_row(book.journal, ASSESSED)
+    verdict = book.journal.verdicts[row]
+    verdict.instrument, verdict.side, verdict.approved = number, facts.side, 1 if approved else 0
+    verdict.strategic, verdict.result = strategic, first
+    verdict.quantity = facts.quantity if approved else 0
+    verdict.stop, verdict.target, verdict.size_ppm, verdict.risk = facts.stop, facts.target, facts.size_ppm, facts.risk
+    return int(enter(book, ASSESSED, row, causation, correlation))
+
+
+@kernel
+def _latency(policy: Any, ordinal: int, verdict: int) -> int:
+    """Constant, plus a part drawn from the causing ordinal and the verdict's number (splitmix64): a replay draws the
+    same, and two orders at one record draw apart."""
+    if policy.latency_jitter_ns == 0:
+        return int(policy.latency_ns)
+    x = (np.uint64(ordinal) ^ np.uint64(verdict) << np.uint64(32)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return int(policy.latency_ns + np.int64(x % np.uint64(policy.latency_jitter_ns + 1)))
+
+
+@kernel
+def _gather(book: Any, number: int, performance: Any) -> None:
+    """Everything a rule may know about a trade in this instrument now."""
+    facts, desk, account, policy = book.facts[0], book.desk[0], book.account[0], book.policy[0]
+    market, held = book.markets[number], book.positions[number].quantity
+    facts.now, facts.bid, facts.ask = desk.now, market.bid, market.ask
+    facts.quote_age_ns = desk.now - market.time if market.ordinal > 0 else -1
+    facts.pip, facts.point, facts.trend = market.pip, market.point, market.trend
+    facts.atr = np.int64(market.atr) if market.atr_bars >= 14 else 0
+    facts.sessions_open, facts.always_open = desk.sessions_open, market.always_open
+    facts.calendar_entries = len(book.releases)
+    reach = max(policy.news_before_ns, policy.news_after_ns)
+    facts.news_gap_ns = NO_NEWS
+    if policy.news_impact_min > 0:
+        facts.news_gap_ns = news_gap(book.releases, desk.now, market.base, market.quote, policy.news_impact_min, reach)
+    trades, wins, won, lost, deepest = summary(performance)
+    facts.signals_this_minute = performance.signals
+    facts.shadow_trades, facts.shadow_wins = trades, wins
+    facts.shadow_won_milli_r, facts.shadow_lost_milli_r, facts.shadow_drawdown_milli_r = won, lost, deepest
+    equity = equity_of(account)
+    facts.halted, facts.initial, facts.balance, facts.equity = desk.halted, account.initial, account.balance, equity
+    facts.peak, facts.day_balance = account.peak, account.day_balance
+    facts.day_lost = max(0, account.day_balance - equity)
+    facts.daily_room, facts.total_room = room(account, account.daily_limit), room(account, account.total_limit)
+    facts.held, facts.margin_free = held, equity - account.margin
+    _gather_orders(book, number)
+    _gather_positions(book, number)
+    _gather_costs(book, number)
+
+
+@kernel
+def _gather_orders(book: Any, number: int) -> None:
+    """Working orders: how many, what entries risk, and what open positions lose from here to their stops."""
+    facts, desk = book.facts[0], book.desk[0]
+    working, entering, risk, entered = 0, 0, 0, 0
+    for index in range(desk.orders):
+        order = book.orders[index]
+        working += 1
+        market = book.markets[order.instrument]
+        if order.purpose in (ENTRY, REQUEST):
+            risk += order.risk
+            entering += 1 if order.instrument == number else 0
+            entered += 1 if book.positions[order.instrument].quantity == 0 else 0
+        elif order.purpose == STOP_EXIT and rate_is_known(book.markets, order.instrument):
+            price = market.bid if order.side < 0 else market.ask
+            loss = muldiv(leaves(order), max(0, order.side * (order.trigger - price)), NANOS)
+            risk += convert(book.markets, order.instrument, loss)
+    facts.orders, facts.entering, facts.open_risk, facts.positions = working, entering, risk, entered
+
+
+@kernel
+def _gather_positions(book: Any, number: int) -> None:
+    """Net value held of both currencies, and how many instruments are in a trade."""
+    facts, market = book.facts[0], book.markets[number]
+    base, quote = 0, 0
+    for other in range(1, len(book.positions)):
+        position, its = book.positions[other], book.markets[other]
+        if position.quantity == 0:
+            continue
+        facts.positions += 1
+        value = convert(book.markets, other, position.cost)
+        base += value * ((1 if its.base == market.base else 0) - (1 if its.quote == market.base else 0))
+        quote += value * ((1 if its.base == market.quote else 0) - (1 if its.quote == market.quote else 0))
+    facts.base_exposure, facts.quote_exposure = base, quote
+
+
+@kernel
+def _gather_costs(book: Any, number: int) -> None:
+    """What a thousand units are worth, and what they lose at the stop: distance, slippage and both commissions."""
+    facts, policy, market = book.facts[0], book.policy[0], book.markets[number]
+    facts.lot_step, facts.lot_min, facts.lot_max = market.lot_step, market.lot_min, market.lot_max
+    facts.margin_ppm, facts.unit_value, facts.unit_loss = market.margin_ppm, 0, 0
+    if not rate_is_known(book.markets, number) or market.ordinal == 0:
+        return
+    value = convert(book.markets, number, muldiv(abs(facts.entry), _UNIT_LOT, NANOS))
+    facts.unit_value = value
+    distance = facts.side * (facts.entry - facts.stop)
+    if facts.stop <= 0 or distance <= 0:
+        return
+    slippage = 2 * policy.slippage_thousandths * market.point // 1000
+    loss = convert(book.markets, number, muldiv(distance + slippage, _UNIT_LOT, NANOS))
+    facts.unit_loss = loss + muldiv(value, 2 * market.taker_ppm, PPM) + 1  # up, never down
