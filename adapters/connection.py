@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import StaleConnectionError, UnexpectedEOF
 
@@ -25,6 +26,7 @@ JETSTREAM_RECOVERING = 503
 OUTAGE = (OSError, asyncio.TimeoutError, UnexpectedEOF, StaleConnectionError)  # told by one line of ours
 
 Answer = Callable[[Msg | None], None]  # takes one message of a reply subject; None: the connection is gone
+Take = Callable[[Msg], Awaitable[None]]  # takes one message of a subject that is served
 T = TypeVar("T")
 
 
@@ -65,6 +67,7 @@ class Connection:
         self._inbox = ""
         self._answers: dict[str, Answer] = {}
         self._losses: set[Callable[[], None]] = set()
+        self._served: dict[str, tuple[Take, Subscription]] = {}
         self._token = 0
 
     @property
@@ -109,6 +112,8 @@ class Connection:
         await self.client.subscribe(
             self._inbox + "*", cb=self._on_answer, pending_msgs_limit=0, pending_bytes_limit=0
         )  # unlimited here: readers bound what they ask for
+        for subject, (take, _) in list(self._served.items()):
+            self._served[subject] = take, await self.client.subscribe(subject, cb=take)
         self._up.set()
 
     async def close(self) -> None:
@@ -178,7 +183,7 @@ class Connection:
             if message is None:
                 answered.set_exception(Lost("the connection was lost"))
             elif not message.data and message.headers and message.headers.get("Status") == "503":
-                answered.set_exception(Lost(f"nobody answers {subject}: JetStream is not ready"))
+                answered.set_exception(Lost(f"nobody answers {subject}"))
             else:
                 answered.set_result(message)
 
@@ -197,6 +202,30 @@ class Connection:
         """One call of the JetStream API. Raises Lost, or Refused with JetStream's error."""
         message = await self.ask(f"$JS.API.{subject}", json.dumps(request).encode() if request else b"")
         return unwrap(message, subject)
+
+    @contextlib.asynccontextmanager
+    async def serving(self, subject: str, take: Take) -> AsyncIterator[None]:
+        """Give `take` every message of a subject or wildcard, also behind a restart of the server; it is one after the
+        other, so `take` must be quick. Raises InvalidInput when it is served already, Unavailable."""
+        if subject in self._served:
+            raise InvalidInput(f"{subject} is served by this process already; serve it once")
+
+        async def subscribe() -> None:
+            try:
+                if subject not in self._served:
+                    self._served[subject] = take, await self.client.subscribe(subject, cb=take)
+                await self.client.flush(int(ATTEMPT_TIMEOUT_S))  # from here on nobody is told that nobody answers
+            except NatsError as error:
+                raise Lost(str(error)) from None
+
+        try:
+            await self.retry(f"subscribing to {subject}", subscribe)
+            yield
+        finally:
+            _, subscription = self._served.pop(subject, (take, None))
+            if subscription:
+                with contextlib.suppress(NatsError):  # a connection that is closed serves nothing
+                    await subscription.unsubscribe()
 
     async def retry(self, what: str, operation: Callable[[], Awaitable[T]]) -> T:
         """Run an operation until it is answered. Raises Unavailable when the budget is spent."""

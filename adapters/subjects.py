@@ -70,6 +70,11 @@ def snapshot(desk: str) -> str:
     return f"snapshot.{token('desk', desk)}"
 
 
+def kept_state(desk: str, engine: int) -> str:
+    """The state that an engine took a desk over with; no desk can have a name with `@`."""
+    return f"{snapshot(desk)}@engine_{engine}"
+
+
 def governance(category: str, identifier: str) -> str:
     return f"governance.{token('category', category)}.{token('aggregate', identifier)}"
 
@@ -100,6 +105,11 @@ def command(service: str, name: str, desk: str | None = None) -> str:
     """Where a service takes one kind of command: `cmd.<service>[.<desk>].<command>`."""
     scope = "" if desk is None else f".{token('desk', desk)}"
     return f"cmd.{token('service', service)}{scope}.{token('command', name)}"
+
+
+def commands(service: str, desk: str) -> str:
+    """All commands that a service takes for a desk."""
+    return f"cmd.{token('service', service)}.{token('desk', desk)}.*"
 
 
 def follower(identifier: str) -> str:

@@ -4,7 +4,7 @@
 |-------------|--------------|-------|
 | Topic       | all          | `ticks`, `ticks+bars` (some were made from bars), or the instruction's kind |
 | First Count | all          | ordinal of the first record, number of records (1 of an instruction) |
-| Standing    | all          | ordinal of the newest instruction before this one that still stands (0: none): a chain |
+| Standing    | all          | ordinal of the newest standing instruction before this one (0: none): a chain |
 | Feed        | if from one  | `<feed>:<market ticks of this feed so far>`: where an interrupted import goes on |
 """
 
@@ -24,6 +24,12 @@ from domain.tape import CLOCK, FROM_BAR, TICK, Block, Ticks, decode, market
 STANDING, FEED = "Standing", "Feed"
 TICKS, TICKS_FROM_BARS = "ticks", "ticks+bars"
 
+# What a writer must know to go on. Of the others there may be thousands, and nobody walks past them at every start.
+STANDING_KINDS = frozenset(
+    "tape_opened instrument_declared engine_activated strategy_activated strategy_deactivated account_opened "
+    "policy_activated feed_opened feed_completed".split()
+)
+
 
 class StoredTape:
     """One tape of that name on any Log."""
@@ -32,6 +38,7 @@ class StoredTape:
         self.name = name
         self.subject = subjects.tape(name)
         self._log = log
+        self._found = 0  # the stream sequence of the instruction that was asked for last
 
     async def end(self) -> TapeEnd:
         message = await self._log.last(self.subject)
@@ -68,7 +75,7 @@ class StoredTape:
                 ordinal=message.ordinal,
                 time_ns=message.instruction.occurred_at_ns,
                 after_tick=True,
-                standing=message.ordinal,
+                standing=message.ordinal if message.instruction.kind in STANDING_KINDS else end.standing,
             )
         if feed:
             headers[FEED] = f"{feed}:{fed}"
@@ -76,10 +83,14 @@ class StoredTape:
         return after._replace(sequence=sequence, feed=feed, fed=fed)
 
     async def instruction(self, ordinal: int) -> tuple[Instruction, int]:
-        after = await sequence_before(self._log, self.subject, ordinal)
-        message = await self._log.get(self.subject, after + 1)
+        # Standing instructions are often written one behind the other, so a walk back finds the next one here.
+        message = await self._log.get(self.subject, self._found - 1) if self._found > 1 else None
+        if message is None or first_number(message) != ordinal:
+            after = await sequence_before(self._log, self.subject, ordinal)
+            message = await self._log.get(self.subject, after + 1)
         if message is None or first_number(message) != ordinal or message.headers.get(TOPIC, "").startswith(TICKS):
             raise TapeBroken(f"tape {self.name}: no instruction stands at ordinal {ordinal}")
+        self._found = message.sequence
         return _instruction(message, self.name), number(message, STANDING)
 
     def read(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
@@ -136,5 +147,5 @@ def _end(message: Message, tape: str) -> TapeEnd:
         standing = number(message, STANDING)
     else:
         time_ns, after_tick = _instruction(message, tape).occurred_at_ns, True
-        standing = first_number(message)
+        standing = first_number(message) if message.headers[TOPIC] in STANDING_KINDS else number(message, STANDING)
     return TapeEnd(last_number(message), time_ns, after_tick, standing, feed, int(fed or 0), message.sequence)

@@ -1,6 +1,7 @@
 """The journal told as ledger events: numbers become names, choices become words, results become sentences."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from domain import journal as kinds
@@ -22,6 +23,7 @@ from domain.events import (
 from domain.orders import AMENDED, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
 from domain.paper_desk import PaperDesk
 from domain.risk import RISK
+from domain.rules import Rule
 from domain.strategic import STRATEGIC
 
 _RULES = (*STRATEGIC, *RISK)
@@ -98,12 +100,7 @@ class _Teller:
             target_nanos=verdict["target"],
             size_ppm=verdict["size_ppm"],
             risk_nanos=verdict["risk"],
-            rules=tuple(
-                RuleResult(
-                    rule=rule.name, value=value, limit=limit, passed=bool(passed), says=rule.says(value, limit, passed)
-                )
-                for rule, (value, limit, passed) in zip(rules, results, strict=True)
-            ),
+            rules=tuple(_result(rule, *result) for rule, result in zip(rules, results, strict=True)),
         )
 
     def _order(self, row: int, place: dict[str, Any]) -> OrderPlaced:
@@ -217,6 +214,12 @@ class _Teller:
             symbol=self._symbols.get(breach["instrument"], ""),
             halted=bool(breach["halted"]),
         )
+
+
+@lru_cache(maxsize=4_096)  # most rules say the same of most trades
+def _result(rule: Rule, value: int, limit: int, passed: int) -> RuleResult:
+    says = rule.says(value, limit, bool(passed))
+    return RuleResult(rule=rule.name, value=value, limit=limit, passed=bool(passed), says=says)
 
 
 def _room(equity: int, limit: int) -> int | None:

@@ -4,6 +4,7 @@ The option wins over the variable, the variable over the default. A wrong or unk
 """
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,36 @@ import platformdirs
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from adapters.breaker import BOUNDS
 from domain.errors import InvalidInput
+from ops.recovery import RecoveryTable
 
 PREFIX = "CDB_"
 SECRET = re.compile(r"(?<=://)\S*(?=@)|(?<=password=)[^&\s]*")
+
+
+def _loopback(host: str) -> str:
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return host
+    except ValueError:
+        pass
+    raise ValueError("it is not a loopback address")
+
+
+def _recoverable(changes: str) -> str:
+    try:
+        RecoveryTable.changed(changes)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+    return changes
+
+
+def _port(default: int, service: str) -> int:
+    port: int = Field(
+        default=default, ge=1, le=65535, description=f"Port of /health and /ready of {service}, 1 to 65535."
+    )
+    return port
 
 
 class Settings(BaseSettings):
@@ -56,6 +83,36 @@ class Settings(BaseSettings):
         ge=10,
         le=3600,
         description="How long a server may be away before `cdb` gives up, 10 to 3600 seconds.",
+    )
+    host: Annotated[str, AfterValidator(_loopback)] = Field(
+        default="127.0.0.1",
+        description="Loopback address that the services listen on, 127.0.0.1 or ::1.",
+    )
+    ws_port: int = _port(8000, "the feeds and the sequencer")
+    core_port: int = _port(8001, "the engine")
+    risk_port: int = _port(8002, "the engine's risk stage")
+    execution_port: int = _port(8003, "the engine's execution stage")
+    breaker_failures: int = Field(
+        default=5,
+        ge=BOUNDS["failures"][0],
+        le=BOUNDS["failures"][1],
+        description="Failures in a row after which a server is no longer asked, 1 to 100; nothing switches this off.",
+    )
+    breaker_open_seconds: float = Field(
+        default=30.0,
+        ge=BOUNDS["open_seconds"][0],
+        le=BOUNDS["open_seconds"][1],
+        description="How long such a server is left alone before it is tried again, 1 to 600 seconds.",
+    )
+    breaker_successes: int = Field(
+        default=3,
+        ge=BOUNDS["successes"][0],
+        le=BOUNDS["successes"][1],
+        description="Successes in a row after which a server that was tried again counts as well, 1 to 100.",
+    )
+    recovery: Annotated[str, AfterValidator(_recoverable)] = Field(
+        default="",
+        description="Changes of what is done about faults, as in core.high=emergency_stop,postgres.medium=retry.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning",

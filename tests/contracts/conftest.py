@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from adapters.breaker import Breaker, GuardedLog
 from adapters.jetstream import JetStreamLog, connect, provision
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
@@ -22,7 +23,7 @@ class Bench(NamedTuple):
     short: str
 
 
-@pytest.fixture(params=["memory", "jetstream"])
+@pytest.fixture(params=["memory", "jetstream", "guarded"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     name = uuid.uuid4().hex[:12]
     streams = (
@@ -37,6 +38,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     server: NatsServer = request.getfixturevalue("nats_server")
     async with await connect(server.url) as connection:
         await provision(connection, streams)
-        yield Bench(JetStreamLog(connection, streams), *roots)
+        log = JetStreamLog(connection, streams)
+        yield Bench(GuardedLog(log, Breaker("nats")) if request.param == "guarded" else log, *roots)
         for stream in streams:
             await connection.api(f"STREAM.DELETE.{stream.name}")

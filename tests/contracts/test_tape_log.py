@@ -11,10 +11,11 @@ import pytest
 from adapters.numbered import last_number, sequence_before
 from adapters.tape_log import StoredTape
 from domain.errors import Conflict, TapeBroken
-from domain.instructions import Instructed
+from domain.instructions import Instructed, OrderRequested, TradingHalted, TradingResumed
 from domain.ports import Append, Log, TapeEnd
 from domain.tape import MAX_BLOCK_RECORDS, Block, empty_ticks
 from tests import canonical, logs
+from tests.canonical import SAID
 
 Items = list[Block | Instructed]
 
@@ -180,6 +181,45 @@ async def test_standing_instructions_are_a_chain_to_the_first(tape: StoredTape) 
     for nowhere in (5, 50, end.ordinal + 1):
         with pytest.raises(TapeBroken, match=f"no instruction stands at ordinal {nowhere}"):
             await tape.instruction(nowhere)
+
+
+PASSING = [
+    TradingHalted(id="halt", **SAID, reason="a test"),
+    TradingResumed(id="resume", **SAID, reason="a test"),
+    OrderRequested(id="order", **SAID, symbol="EURUSD", side="buy", type="market", quantity_nanos=10**12),
+]
+
+
+async def test_what_does_not_stand_is_a_message_outside_the_chain(tape: StoredTape, log: Log) -> None:
+    opening = canonical.opening(1)
+    end = await write(tape, *opening, TICKS[:2], *PASSING, TICKS[2:4], PASSING[0])
+    assert (end.ordinal, end.standing) == (len(opening) + 8, len(opening))
+    assert await tape.end() == end
+    passed = [m for m in await everything(tape) if isinstance(m, Instructed)][len(opening) :]
+    assert [instructed.instruction for instructed in passed] == [*PASSING, PASSING[0]]
+    assert await tape.instruction(passed[1].ordinal) == (PASSING[1], len(opening))
+    end = await write(tape, canonical.activated("ema_cross"))
+    assert end.standing == end.ordinal
+    assert await tape.instruction(end.ordinal) == (canonical.activated("ema_cross"), len(opening))
+    assert {message.headers["Standing"] for message in (await logs.stored(log, tape.subject))[len(opening) :]} == {
+        str(len(opening))
+    }
+
+
+async def test_an_instruction_is_found_in_whatever_order_they_are_asked_for(tape: StoredTape, log: Log) -> None:
+    other = StoredTape(log, logs.new_name())
+    for item in [*canonical.opening(3), TICKS[:9], *PASSING, TICKS[9:12], *canonical.opening(1)]:
+        await write(tape, item)
+        await write(other, item, TICKS[-1:])
+    placed = [m for m in await everything(tape) if isinstance(m, Instructed)]
+    for index in [
+        *range(len(placed)),
+        *reversed(range(len(placed))),
+        *np.random.default_rng(1).permutation(len(placed)),
+    ]:
+        assert (await tape.instruction(placed[index].ordinal))[0] == placed[index].instruction
+        with pytest.raises(TapeBroken, match="no instruction stands at ordinal 8"):
+            await tape.instruction(8)
 
 
 async def test_a_full_block_fits_with_its_headers(tape: StoredTape) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.breaker import Breaker
 from domain.errors import InvalidInput
 from ops.settings import listing, load
 
@@ -22,6 +23,18 @@ def test_without_anything_the_desk_brings_its_own_servers():
     assert settings.data_dir.is_absolute()
     assert not settings.allow_memory_only
     assert settings.retry_budget_seconds >= 10
+
+
+def test_the_services_listen_on_loopback_ports_of_their_own():
+    settings = load()
+    assert settings.host == "127.0.0.1"
+    assert [settings.ws_port, settings.core_port, settings.risk_port, settings.execution_port] == [*range(8000, 8004)]
+
+
+def test_breakers_have_five_failures_thirty_seconds_and_three_successes():
+    settings = load()
+    assert (settings.breaker_failures, settings.breaker_open_seconds, settings.breaker_successes) == (5, 30, 3)
+    assert Breaker("nats", failures=100, open_seconds=600, successes=100).state == "closed"
 
 
 def test_an_option_wins_over_the_variable_and_the_variable_over_the_default(monkeypatch):
@@ -52,6 +65,18 @@ def test_a_home_folder_may_be_abbreviated(monkeypatch):
         ("CDB_POSTGRES_DSN", "mysql://localhost/desk", "postgresql://"),
         ("CDB_ALLOW_MEMORY_ONLY", "perhaps", "true, false"),
         ("CDB_LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("CDB_HOST", "0.0.0.0", "127.0.0.1 or ::1"),
+        ("CDB_HOST", "localhost", "127.0.0.1 or ::1"),
+        ("CDB_CORE_PORT", "0", "1 to 65535"),
+        ("CDB_WS_PORT", "65536", "1 to 65535"),
+        *(
+            ("CDB_BREAKER_FAILURES", value, "1 to 100; nothing switches this off")
+            for value in ("0", "101", "-1", "inf")
+        ),
+        *(("CDB_BREAKER_OPEN_SECONDS", value, "1 to 600") for value in ("0", "0.5", "601", "nan", "inf")),
+        *(("CDB_BREAKER_SUCCESSES", value, "1 to 100") for value in ("0", "101")),
+        ("CDB_RECOVERY", "core.critical=retry", "would leave a critical fault"),
+        ("CDB_RECOVERY", "core=restart", "core.high=emergency_stop"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value_and_what_is_allowed(monkeypatch, variable, value, allowed):

@@ -1,0 +1,158 @@
+"""How each service is, and the two pages on its own port that say so: `/health` and `/ready`."""
+
+import asyncio
+import importlib.metadata
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from domain.errors import InvalidInput
+from ops.settings import variable
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+VERSION = importlib.metadata.version("claire-de-binare")
+PATIENCE = "Wait: it becomes ready by itself."
+
+State = Literal["starting", "ready", "failing", "stopped"]
+Figure = int | float | str
+
+
+class Status(NamedTuple):
+    """How a service is since when. `error` is its last one, also after it recovered; `advice` is what to do."""
+
+    state: State
+    since_ns: int
+    error: str | None = None
+    advice: str = PATIENCE
+
+
+class Health:
+    """The services of this process. The supervisor says that they start, fail and stop; they say when they are ready,
+    and what their figures are (lag, ordinal, latency). A stage (risk of core) is as the service is that it is part of,
+    with figures of its own."""
+
+    def __init__(self, stages: Mapping[str, str] | None = None, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._now_ns, self._stages = now_ns, stages or {}
+        self._began_ns = now_ns()
+        self._statuses: dict[str, Status] = {}
+        self._figures: dict[str, dict[str, Figure]] = {}
+
+    def starting(self, service: str) -> None:
+        self._become(service, "starting", self.status(service).error, PATIENCE)
+
+    def ready(self, service: str) -> None:
+        self._become(service, "ready", self.status(service).error, "")
+
+    def failing(self, service: str, error: str, advice: str) -> None:
+        self._become(service, "failing", error, advice)
+
+    def stopped(self, service: str, error: str | None, advice: str) -> None:
+        self._become(service, "stopped", error or self.status(service).error, advice)
+
+    def measure(self, service: str, **figures: Figure) -> None:
+        """Set named figures; the others stay."""
+        self._figures.setdefault(service, {}).update(figures)
+
+    def status(self, service: str) -> Status:
+        return self._statuses.get(self._stages.get(service, service)) or Status("starting", self._began_ns)
+
+    def figures(self, service: str) -> Mapping[str, Figure]:
+        return self._figures.get(service, {})
+
+    def uptime_seconds(self) -> float:
+        return round((self._now_ns() - self._began_ns) / 1e9, 3)
+
+    def _become(self, service: str, state: State, error: str | None, advice: str) -> None:
+        before = self.status(service)
+        since_ns = before.since_ns if before.state == state else self._now_ns()
+        self._statuses[service] = Status(state, since_ns, error, advice)
+
+
+@asynccontextmanager
+async def serve_health(
+    health: Health, ports: Mapping[str, int], host: str = "127.0.0.1", *, desk: str = "main"
+) -> AsyncIterator[Mapping[str, int]]:
+    """Answer for each service on its port while the block runs; gives the ports (0 asks for a free one).
+
+    Raises InvalidInput for a port that is taken, before anything is served.
+    """
+    import uvicorn
+
+    listening: dict[str, socket.socket] = {}
+    servers: list[uvicorn.Server] = []
+    try:
+        for service, port in ports.items():
+            listening[service] = _listen(service, host, port)
+        for service in listening:
+            config = uvicorn.Config(
+                health_app(health, service, desk), http="h11", ws="none", lifespan="off", log_config=None,
+                log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+                timeout_graceful_shutdown=1,
+            )  # fmt: skip
+            server = uvicorn.Server(config)
+            server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # Ctrl-C is the command's, not a page's
+            servers.append(server)
+        serving = [
+            asyncio.create_task(server.serve([listener]), name=f"health of {service}")
+            for server, (service, listener) in zip(servers, listening.items(), strict=True)
+        ]
+        try:
+            yield {service: listener.getsockname()[1] for service, listener in listening.items()}
+        finally:
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*serving, return_exceptions=True)
+    finally:
+        for listener in listening.values():
+            listener.close()
+
+
+def health_app(health: Health, service: str, desk: str) -> "FastAPI":
+    """The two pages of one service."""
+    from fastapi import FastAPI
+    from fastapi.responses import JSONResponse
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    def answer(status_code: int, **content: Any) -> JSONResponse:
+        about = {"service": service, "desk": desk, "mode": "paper", "version": VERSION}
+        return JSONResponse(about | content, status_code)
+
+    @app.get("/health")
+    async def alive() -> JSONResponse:
+        status = health.status(service)
+        return answer(
+            200, state=status.state, since_ns=status.since_ns, uptime_seconds=health.uptime_seconds(),
+            last_error=status.error, figures=health.figures(service),
+        )  # fmt: skip
+
+    @app.get("/ready")
+    async def ready() -> JSONResponse:
+        status = health.status(service)
+        if status.state == "ready":
+            return answer(200, ready=True)
+        reason = f"{service} is {status.state}" + (f"; last error: {status.error}" if status.error else "")
+        return answer(503, ready=False, reason=reason, what_to_do=status.advice)
+
+    return app
+
+
+def _listen(service: str, host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        if sys.platform != "win32":  # there the option would let two processes share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise InvalidInput(
+            f"port {port} of {host} for the service {service} cannot be used: {error.strerror}; "
+            f"stop what listens there, or set {variable(f'{service}_port')} to another port"
+        ) from None
+    return listener
