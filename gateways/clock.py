@@ -1,7 +1,8 @@
 """Time on the tape: the marks that the sequencer computes (the engine never asks a time zone), and the live clock.
 
-Marks are the ends of minutes that held a tick, the openings and closings of the trading sessions, the FX week and the
-Prague midnights. A clock record stands before market ticks of equal time and never closes a bar.
+Marks are the ends of minutes that held a tick, the openings and closings of the trading sessions, the FX week (and 15
+minutes before it closes) and the Prague midnights. A clock record stands before market ticks of equal time and never
+closes a bar.
 """
 
 import time
@@ -20,21 +21,26 @@ from domain.tape import Ticks
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
+DAY_NS = 1440 * MINUTE_NS
 
-# (zone, first weekday, last weekday, local hour, mark); Monday is 0. Source: the sessions' local trading hours.
+# (zone, first weekday, last weekday, local hour, minute, mark); Monday is 0. Source: the sessions' local trading hours.
 _DAILY = (
-    ("Australia/Sydney", 0, 4, 7, tape.SYDNEY_OPEN),
-    ("Australia/Sydney", 0, 4, 16, tape.SYDNEY_CLOSE),
-    ("Asia/Tokyo", 0, 4, 9, tape.TOKYO_OPEN),
-    ("Asia/Tokyo", 0, 4, 18, tape.TOKYO_CLOSE),
-    ("Europe/London", 0, 4, 8, tape.LONDON_OPEN),
-    ("Europe/London", 0, 4, 17, tape.LONDON_CLOSE),
-    ("America/New_York", 0, 4, 8, tape.NEW_YORK_OPEN),
-    ("America/New_York", 0, 4, 17, tape.NEW_YORK_CLOSE),
-    ("America/New_York", 6, 6, 17, tape.WEEK_OPEN),
-    ("America/New_York", 4, 4, 17, tape.WEEK_CLOSE),
-    ("Europe/Prague", 0, 6, 0, tape.PRAGUE_MIDNIGHT),
+    ("Australia/Sydney", 0, 4, 7, 0, tape.SYDNEY_OPEN),
+    ("Australia/Sydney", 0, 4, 16, 0, tape.SYDNEY_CLOSE),
+    ("Asia/Tokyo", 0, 4, 9, 0, tape.TOKYO_OPEN),
+    ("Asia/Tokyo", 0, 4, 18, 0, tape.TOKYO_CLOSE),
+    ("Europe/London", 0, 4, 8, 0, tape.LONDON_OPEN),
+    ("Europe/London", 0, 4, 17, 0, tape.LONDON_CLOSE),
+    ("America/New_York", 0, 4, 8, 0, tape.NEW_YORK_OPEN),
+    ("America/New_York", 0, 4, 17, 0, tape.NEW_YORK_CLOSE),
+    ("America/New_York", 6, 6, 17, 0, tape.WEEK_OPEN),
+    ("America/New_York", 4, 4, 16, 45, tape.WEEK_CLOSING),
+    ("America/New_York", 4, 4, 17, 0, tape.WEEK_CLOSE),
+    ("Europe/Prague", 0, 6, 0, 0, tape.PRAGUE_MIDNIGHT),
 )
+
+# Each session's closing mark is the bit behind its opening one.
+_OPENINGS = tape.SYDNEY_OPEN | tape.TOKYO_OPEN | tape.LONDON_OPEN | tape.NEW_YORK_OPEN
 
 Marks = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]
 
@@ -47,12 +53,12 @@ def tzdata_version() -> str:
 @lru_cache(maxsize=128)
 def _marks_of_year(year: int) -> Marks:
     found: dict[int, int] = {}
-    for zone, first_weekday, last_weekday, hour, mark in _DAILY:
+    for zone, first_weekday, last_weekday, hour, minute, mark in _DAILY:
         local = ZoneInfo(zone)
         day = date(year, 1, 1) - timedelta(days=1)  # the local day may begin in the UTC year before
         while day <= date(year + 1, 1, 1):
             if first_weekday <= day.weekday() <= last_weekday:
-                at = datetime(day.year, day.month, day.day, hour, tzinfo=local).astimezone(UTC)
+                at = datetime(day.year, day.month, day.day, hour, minute, tzinfo=local).astimezone(UTC)
                 if at.year == year:
                     when = int(at.timestamp()) * SECOND_NS
                     found[when] = found.get(when, 0) | mark
@@ -71,6 +77,14 @@ def session_marks(after_ns: int, until_ns: int) -> Marks:
     return times[inside], flags[inside]
 
 
+def sessions_open(at_ns: int) -> int:
+    """The opening marks (LONDON_OPEN, ...) of the sessions that are open; at its very closing a session is not."""
+    opened = 0
+    for flags in session_marks(at_ns - DAY_NS, at_ns)[1].tolist():  # no session lasts a day
+        opened = (opened & ~(flags >> 1) | flags) & _OPENINGS
+    return opened
+
+
 def _year(time_ns: int) -> int:
     return datetime.fromtimestamp(time_ns // SECOND_NS, UTC).year
 
@@ -84,6 +98,8 @@ def with_clock(ticks: Ticks, end: TapeEnd) -> Ticks:
         return ticks
     times = ticks["receive_time"]
     started = end.ordinal > 0
+    if started and int(times[-1]) < (end.time_ns // MINUTE_NS + 1) * MINUTE_NS:
+        return ticks  # every mark lies on a full minute, and none is passed
     before = np.empty(len(times), np.int64)  # the time of the record before each tick
     before[0] = end.time_ns if started else times[0]
     before[1:] = times[:-1]

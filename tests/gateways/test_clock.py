@@ -16,7 +16,7 @@ from domain.errors import DeskError
 from domain.ports import TapeEnd
 from domain.tape import CLOCK, MINUTE, SECOND, empty_ticks, market
 from gateways import clock
-from gateways.clock import LiveClock, second_mark, session_marks, with_clock
+from gateways.clock import LiveClock, second_mark, session_marks, sessions_open, with_clock
 from tests import canonical
 from tests.canonical import MINUTE_NS, SECOND_NS
 
@@ -24,7 +24,7 @@ NAMES = {
     name: getattr(tape, name)
     for name in (
         "SYDNEY_OPEN SYDNEY_CLOSE TOKYO_OPEN TOKYO_CLOSE LONDON_OPEN LONDON_CLOSE NEW_YORK_OPEN NEW_YORK_CLOSE "
-        "WEEK_OPEN WEEK_CLOSE PRAGUE_MIDNIGHT MINUTE SECOND"
+        "WEEK_OPEN WEEK_CLOSING WEEK_CLOSE PRAGUE_MIDNIGHT MINUTE SECOND"
     ).split()
 }
 
@@ -111,10 +111,10 @@ SUMMER = {  # Sydney on winter time (UTC+10): it opens as New York closes
 }
 
 
-def friday(day: dict[str, set[str]], close: str) -> dict[str, set[str]]:
-    """A Friday: the week closes with New York, Sydney does not open again."""
-    without = {time: marks - {"SYDNEY_OPEN"} for time, marks in day.items()}
-    return {time: marks | ({"WEEK_CLOSE"} if time == close else set()) for time, marks in without.items() if marks}
+def friday(day: dict[str, set[str]], closing: str, close: str) -> dict[str, set[str]]:
+    """A Friday: the week closes with New York, 15 minutes after it says so; Sydney does not open again."""
+    without = {time: marks - {"SYDNEY_OPEN"} for time, marks in day.items() if marks != {"SYDNEY_OPEN"}}
+    return dict(sorted((without | {closing: {"WEEK_CLOSING"}, close: without[close] | {"WEEK_CLOSE"}}).items()))
 
 
 @pytest.mark.parametrize(
@@ -123,25 +123,25 @@ def friday(day: dict[str, set[str]], close: str) -> dict[str, set[str]]:
         # In January the hours of domain facts (e): London 08-17, New York 13-22, Sydney 20-05.
         ("2026-01-14", WINTER),
         # New York changes on Sunday 2026-03-08.
-        ("2026-03-06", friday(WINTER, "22:00:00")),
+        ("2026-03-06", friday(WINTER, "21:45:00", "22:00:00")),
         ("2026-03-07", {"23:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-03-08", {"20:00:00": {"SYDNEY_OPEN"}, "21:00:00": {"WEEK_OPEN"}, "23:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-03-09", NEW_YORK_AHEAD),
         ("2026-03-16", NEW_YORK_AHEAD),
         # Europe changes on Sunday 2026-03-29.
-        ("2026-03-27", friday(NEW_YORK_AHEAD, "21:00:00")),
+        ("2026-03-27", friday(NEW_YORK_AHEAD, "20:45:00", "21:00:00")),
         ("2026-03-28", {"23:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-03-29", {"20:00:00": {"SYDNEY_OPEN"}, "21:00:00": {"WEEK_OPEN"}, "22:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-03-30", EUROPE_TOO),
         ("2026-07-15", SUMMER),
         # Europe changes back on Sunday 2026-10-25 (Sydney went ahead on 2026-10-04).
-        ("2026-10-23", friday(EUROPE_TOO, "21:00:00")),
+        ("2026-10-23", friday(EUROPE_TOO, "20:45:00", "21:00:00")),
         ("2026-10-24", {"22:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-10-25", {"20:00:00": {"SYDNEY_OPEN"}, "21:00:00": {"WEEK_OPEN"}, "23:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-10-26", NEW_YORK_AHEAD),
         ("2026-10-28", NEW_YORK_AHEAD),
         # New York changes back on Sunday 2026-11-01.
-        ("2026-10-30", friday(NEW_YORK_AHEAD, "21:00:00")),
+        ("2026-10-30", friday(NEW_YORK_AHEAD, "20:45:00", "21:00:00")),
         ("2026-10-31", {"23:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-11-01", {"20:00:00": {"SYDNEY_OPEN"}, "22:00:00": {"WEEK_OPEN"}, "23:00:00": {"PRAGUE_MIDNIGHT"}}),
         ("2026-11-02", WINTER),
@@ -152,6 +152,13 @@ def friday(day: dict[str, set[str]], close: str) -> dict[str, set[str]]:
 )
 def test_marks_stand_at_the_hours_of_the_sessions(day: str, expected: dict[str, set[str]]) -> None:
     assert marks_of_day(day) == expected
+
+
+def test_the_week_is_closing_a_quarter_of_an_hour_before_it_closes() -> None:
+    times, flags = session_marks(ns("2026-01-01"), ns("2027-01-01"))
+    closing, close = (times[flags & mark != 0] for mark in (tape.WEEK_CLOSING, tape.WEEK_CLOSE))
+    assert len(closing) == 52
+    assert (close - closing == 15 * MINUTE_NS).all()
 
 
 @pytest.mark.parametrize(
@@ -183,20 +190,86 @@ def test_a_span_is_open_at_its_start_and_closed_at_its_end() -> None:
     assert session_marks(opening, opening)[0].tolist() == []
 
 
+SYDNEY, TOKYO, LONDON, NEW_YORK = "SYDNEY_OPEN", "TOKYO_OPEN", "LONDON_OPEN", "NEW_YORK_OPEN"
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        # January: Sydney 20-05, Tokyo 00-09, London 08-17, New York 13-22.
+        ("2026-01-14T00:00:00", {SYDNEY, TOKYO}),
+        ("2026-01-14T04:59:59", {SYDNEY, TOKYO}),
+        ("2026-01-14T05:00:00", {TOKYO}),
+        ("2026-01-14T08:00:00", {TOKYO, LONDON}),
+        ("2026-01-14T09:00:00", {LONDON}),
+        ("2026-01-14T12:59:59", {LONDON}),
+        ("2026-01-14T13:00:00", {LONDON, NEW_YORK}),
+        ("2026-01-14T17:00:00", {NEW_YORK}),
+        ("2026-01-14T20:00:00", {NEW_YORK, SYDNEY}),
+        ("2026-01-14T22:00:00", {SYDNEY}),
+        ("2026-01-01T00:30:00", {SYDNEY, TOKYO}),  # opened in the year before
+        # July: Sydney 21-06, Tokyo 00-09, London 07-16, New York 12-21.
+        ("2026-07-15T05:30:00", {SYDNEY, TOKYO}),
+        ("2026-07-15T06:30:00", {TOKYO}),
+        ("2026-07-15T07:30:00", {TOKYO, LONDON}),
+        ("2026-07-15T12:30:00", {LONDON, NEW_YORK}),
+        ("2026-07-15T16:30:00", {NEW_YORK}),
+        ("2026-07-15T20:59:59", {NEW_YORK}),
+        ("2026-07-15T21:00:00", {SYDNEY}),
+        # Between 2026-03-08 and 2026-03-29 New York is an hour ahead of the others: London 08-17, New York 12-21.
+        ("2026-03-11T07:30:00", {TOKYO}),
+        ("2026-03-11T12:30:00", {LONDON, NEW_YORK}),
+        ("2026-03-25T16:30:00", {LONDON, NEW_YORK}),
+        ("2026-03-25T20:30:00", {NEW_YORK, SYDNEY}),
+        ("2026-03-25T21:30:00", {SYDNEY}),
+        # Weekends: from New York's Friday close until Monday 07:00 in Sydney.
+        ("2026-01-16T21:59:59", {NEW_YORK}),
+        ("2026-01-16T22:00:00", set()),
+        ("2026-01-17T03:00:00", set()),
+        ("2026-01-17T14:00:00", set()),
+        ("2026-01-18T14:00:00", set()),
+        ("2026-01-18T19:59:59", set()),
+        ("2026-01-18T20:00:00", {SYDNEY}),
+        ("2026-07-18T09:00:00", set()),
+        ("2026-07-19T20:59:59", set()),
+        ("2026-07-19T21:00:00", {SYDNEY}),
+    ],
+)
+def test_the_sessions_that_are_open_are_known_at_any_time(time: str, expected: set[str]) -> None:
+    assert names(sessions_open(ns(time))) == expected
+
+
+@given(st.integers(ns("2024-01-01") // MINUTE_NS, ns("2028-01-01") // MINUTE_NS))
+@settings(max_examples=300, deadline=None)
+def test_a_session_is_open_between_its_local_hours(minute: int) -> None:
+    now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+    hours: dict[str, dict[str, int]] = {}
+    for zone, _, hour, _, mark in ZONES[:8]:
+        hours.setdefault(zone, {})[mark] = hour
+    expected = set()
+    for zone, marks in hours.items():
+        (opening, first), (_, last) = marks.items()
+        local = now.astimezone(ZoneInfo(zone))
+        if first <= local.hour < last and local.weekday() < 5:
+            expected.add(opening)
+    assert names(sessions_open(minute * MINUTE_NS)) == expected
+
+
 # -- between ticks -----------------------------------------------------------------------------------------------------
 
 ZONES = [
-    ("Australia/Sydney", range(5), 7, "SYDNEY_OPEN"),
-    ("Australia/Sydney", range(5), 16, "SYDNEY_CLOSE"),
-    ("Asia/Tokyo", range(5), 9, "TOKYO_OPEN"),
-    ("Asia/Tokyo", range(5), 18, "TOKYO_CLOSE"),
-    ("Europe/London", range(5), 8, "LONDON_OPEN"),
-    ("Europe/London", range(5), 17, "LONDON_CLOSE"),
-    ("America/New_York", range(5), 8, "NEW_YORK_OPEN"),
-    ("America/New_York", range(5), 17, "NEW_YORK_CLOSE"),
-    ("America/New_York", [6], 17, "WEEK_OPEN"),
-    ("America/New_York", [4], 17, "WEEK_CLOSE"),
-    ("Europe/Prague", range(7), 0, "PRAGUE_MIDNIGHT"),
+    ("Australia/Sydney", range(5), 7, 0, "SYDNEY_OPEN"),
+    ("Australia/Sydney", range(5), 16, 0, "SYDNEY_CLOSE"),
+    ("Asia/Tokyo", range(5), 9, 0, "TOKYO_OPEN"),
+    ("Asia/Tokyo", range(5), 18, 0, "TOKYO_CLOSE"),
+    ("Europe/London", range(5), 8, 0, "LONDON_OPEN"),
+    ("Europe/London", range(5), 17, 0, "LONDON_CLOSE"),
+    ("America/New_York", range(5), 8, 0, "NEW_YORK_OPEN"),
+    ("America/New_York", range(5), 17, 0, "NEW_YORK_CLOSE"),
+    ("America/New_York", [6], 17, 0, "WEEK_OPEN"),
+    ("America/New_York", [4], 16, 45, "WEEK_CLOSING"),
+    ("America/New_York", [4], 17, 0, "WEEK_CLOSE"),
+    ("Europe/Prague", range(7), 0, 0, "PRAGUE_MIDNIGHT"),
 ]
 
 
@@ -207,10 +280,10 @@ def oracle(times: list[int]) -> list[tuple[int, int]]:
     for minute in range(times[0] // MINUTE_NS + 1, times[-1] // MINUTE_NS + 1):
         flags = MINUTE if minute - 1 in held else 0
         now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
-        if now.minute == 0:
-            for zone, weekdays, hour, mark in ZONES:
+        if now.minute % 15 == 0:
+            for zone, weekdays, hour, quarter, mark in ZONES:
                 local = now.astimezone(ZoneInfo(zone))
-                if local.hour == hour and local.weekday() in weekdays:
+                if (local.hour, local.minute) == (hour, quarter) and local.weekday() in weekdays:
                     flags |= NAMES[mark]
         if flags:
             found.append((minute * MINUTE_NS, flags))

@@ -13,12 +13,16 @@ from adapters.tape_log import FEED, StoredTape
 from domain.errors import Conflict, DeskError, InvalidInput, Unavailable
 from domain.instructions import EngineActivated, FeedCompleted, Instructed, Instruction, StrategyActivated
 from domain.instruments import instrument_for
-from domain.tape import CLOCK, MAX_BLOCK_RECORDS, MINUTE, SECOND, Block, market
+from domain.policy import PAPER_DEFAULT
+from domain.ports import Append
+from domain.tape import CLOCK, LONDON_OPEN, MAX_BLOCK_RECORDS, MINUTE, SECOND, TOKYO_OPEN, Block, market
 from gateways import clock
 from gateways import sequencer as sequencing
+from gateways.priority import Priority, priority_of
 from gateways.sequencer import Activation, Sequencer
 from tests import canonical, logs
 from tests.canonical import SAID, SECOND_NS
+from tests.gateways.test_standing import KINDS, OUTSIDE
 
 TICKS = canonical.market_ticks(300)
 
@@ -157,6 +161,169 @@ async def test_ticks_that_go_back_in_time_are_refused(tape: StoredTape) -> None:
         await waiting
     stored = await records(tape)
     assert stored[market(stored)].tobytes() == TICKS[100:110].tobytes() + TICKS[120:130].tobytes()
+
+
+# -- priorities --------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_instruction_has_a_priority() -> None:
+    found = {kind: priority_of(kind) for kind in KINDS}
+    by_hand = {
+        "trading_halted": Priority.CRITICAL,
+        "trading_resumed": Priority.CRITICAL,
+        "cancel_requested": Priority.HIGH,
+        "calendar_imported": Priority.LOW,
+    }
+    assert found == dict.fromkeys(KINDS, Priority.NORMAL) | by_hand
+
+
+def said(kind: str, number: int) -> Instruction:
+    return OUTSIDE[kind].model_copy(update={"id": f"{kind} {number}"})
+
+
+async def opened(log: MemoryLog) -> None:
+    """A tape that takes instructions from outside."""
+    async with Sequencer.open(StoredTape(log, "main")) as sequencer:
+        await sequencer.prepare([instrument_for("EURUSD")], canonical.MONDAY)
+
+
+async def test_instructions_in_line_are_written_by_priority_and_then_by_arrival(
+    log: MemoryLog, tape: StoredTape
+) -> None:
+    await opened(log)
+    kinds = ["calendar_imported", "order_requested", "cancel_requested", "signal_submitted", "trading_halted"]
+    async with held(log) as (sequencer, _):
+        ticks = sequencer.offer(TICKS[1:50])
+        in_line = [said(kind, number) for number in range(3) for kind in kinds]
+        done = [sequencer.submit(instruction) for instruction in in_line]
+    placed = {
+        message.instruction.id: message.ordinal for message in await everything(tape) if isinstance(message, Instructed)
+    }
+    assert [await future for future in done] == [placed[instruction.id] for instruction in in_line]
+    assert max(future.result() for future in done) < await ticks
+    written = sorted(placed, key=placed.__getitem__)[2:]
+    assert written == [
+        *(f"trading_halted {n}" for n in range(3)),
+        *(f"cancel_requested {n}" for n in range(3)),
+        *(f"{kind} {n}" for n in range(3) for kind in ("order_requested", "signal_submitted")),
+        *(f"calendar_imported {n}" for n in range(3)),
+    ]  # fmt: skip
+
+
+async def test_a_halt_never_overtakes_the_resume_that_would_end_it(log: MemoryLog, tape: StoredTape) -> None:
+    await opened(log)
+    async with held(log) as (sequencer, _):
+        for kind in ("order_requested", "trading_resumed", "trading_halted"):
+            sequencer.submit(OUTSIDE[kind])
+    kinds = [message.instruction.kind for message in await everything(tape) if isinstance(message, Instructed)]
+    assert kinds[2:] == ["trading_resumed", "trading_halted", "order_requested"]
+
+
+async def test_what_comes_while_another_instruction_is_written_does_not_disturb_it(
+    log: MemoryLog, tape: StoredTape
+) -> None:
+    await opened(log)
+    gated = logs.Gated(log)
+    async with Sequencer.open(StoredTape(gated, "main")) as sequencer:
+        order = sequencer.submit(OUTSIDE["order_requested"])
+        await gated.arrived.wait()  # it is on its way
+        halt = sequencer.submit(OUTSIDE["trading_halted"])
+        gated.gate.set()
+        assert (await order, await halt) == (3, 4)
+    assert [message.instruction.id for message in await everything(tape) if isinstance(message, Instructed)][2:] == [
+        "order_requested", "trading_halted",
+    ]  # fmt: skip
+
+
+class Yielding(logs.Wrapped):
+    """Lets others run at every append, as a log that waits for a disk does."""
+
+    async def append(self, message: Append) -> int:
+        await asyncio.sleep(0)
+        sequence: int = await self.log.append(message)
+        return sequence
+
+
+async def test_a_halt_stands_within_two_blocks_of_a_backlog_of_a_million_ticks(
+    log: MemoryLog, tape: StoredTape
+) -> None:
+    await opened(log)
+    many = canonical.market_ticks(1_000_000, seconds=1)
+    async with Sequencer.open(StoredTape(Yielding(log), "main")) as sequencer:
+        backlog = sequencer.offer(many)
+        for backlog_blocks in (1, 7, 20):
+            while sequencer.blocks < backlog_blocks:  # noqa: ASYNC110  a look at every block
+                await asyncio.sleep(0)
+            before = sequencer.end.ordinal
+            orders = [sequencer.submit(said("order_requested", number)) for number in range(50)]
+            halt = await sequencer.submit(OUTSIDE["trading_halted"])
+            assert halt - before <= 2 * MAX_BLOCK_RECORDS + 1
+            assert not backlog.done()
+            assert min(await asyncio.gather(*orders)) > halt
+        assert await backlog > 1_000_000
+    assert int(market(await records(tape)).sum()) == 1_000_000
+
+
+# -- from outside ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(OUTSIDE))
+async def test_what_comes_from_outside_stands_with_its_content_at_tape_time(
+    log: MemoryLog, tape: StoredTape, kind: str
+) -> None:
+    await opened(log)
+    sent = OUTSIDE[kind].model_copy(update={"actor": "somebody", "authority": "proposal 7", "occurred_at_ns": 1})
+    async with Sequencer.open(tape) as sequencer:
+        await sequencer.offer(TICKS[:10])
+        ordinal = await sequencer.submit(sent)
+        now = sequencer.end.time_ns
+    assert (await everything(tape))[-1] == Instructed(ordinal, sent.model_copy(update={"occurred_at_ns": now}))
+    assert now == TICKS["receive_time"][9]
+
+
+async def test_a_tape_that_is_not_open_takes_nothing_from_outside(tape: StoredTape) -> None:
+    async with Sequencer.open(tape) as sequencer:
+        with pytest.raises(Unavailable, match="main takes nothing before it is opened"):
+            sequencer.submit(OUTSIDE["trading_halted"])
+    assert await everything(tape) == []
+
+
+async def test_nobody_outside_takes_an_id_that_the_sequencer_will_give(log: MemoryLog, tape: StoredTape) -> None:
+    """The engine answers an id once: the sequencer's own instruction would change nothing."""
+    await opened(log)
+    async with Sequencer.open(tape) as sequencer:
+        for id in ("engine_activated@4", "strategy_activated@99"):  # noqa: A001
+            with pytest.raises(InvalidInput, match="the form of the sequencer's own"):
+                sequencer.submit(OUTSIDE["signal_submitted"].model_copy(update={"id": id}))
+        await sequencer.submit(OUTSIDE["signal_submitted"].model_copy(update={"id": "somebody@example.org"}))
+
+
+async def test_an_account_is_opened_once(tape: StoredTape) -> None:
+    for _ in range(2):
+        async with Sequencer.open(tape) as sequencer:
+            for _ in range(2):
+                await sequencer.open_account("USD", 100_000 * 10**9)
+            for currency, balance in (("EUR", 100_000 * 10**9), ("USD", 5 * 10**8)):
+                with pytest.raises(InvalidInput, match=r"account of 100,000 USD, not of .*is opened once; --desk NEW"):
+                    await sequencer.open_account(currency, balance)
+    assert len(await everything(tape)) == 1
+
+
+async def test_a_policy_is_activated_when_it_differs(tape: StoredTape) -> None:
+    changed = PAPER_DEFAULT.model_copy(update={"version": 2})
+    for policy in (PAPER_DEFAULT, PAPER_DEFAULT, changed, PAPER_DEFAULT):
+        async with Sequencer.open(tape) as sequencer:
+            for _ in range(2):
+                await sequencer.activate_policy(policy.model_copy(deep=True))
+            assert sequencer.standing.policy == policy
+    assert [message.instruction.policy for message in await everything(tape)] == [PAPER_DEFAULT, changed, PAPER_DEFAULT]
+
+
+async def test_an_opened_tape_says_which_sessions_are_open(tape: StoredTape) -> None:
+    async with Sequencer.open(tape) as sequencer:
+        await sequencer.prepare([], canonical.MONDAY + 8 * 3600 * SECOND_NS)
+    [opened_at] = [message.instruction for message in await everything(tape)]
+    assert opened_at.sessions_open == TOKYO_OPEN | LONDON_OPEN
 
 
 # -- the end of a session, and what goes wrong -------------------------------------------------------------------------
@@ -353,6 +520,7 @@ async def test_a_halt_ahead_of_waiting_live_ticks_does_not_push_time_beyond_them
 async def test_a_live_clock_ticks_every_second_by_itself(tape: StoredTape, clocks: Clocks) -> None:
     start = clocks.now // SECOND_NS * SECOND_NS
     async with Sequencer.open(tape, live=True) as sequencer:
+        await sequencer.prepare([], clocks.now)
         for second in (1, 2, 3, 60):
             clocks.now = start + second * SECOND_NS + 999_900_000  # the next wake-up is 0.1 ms away
             sequencer._wake.set()
@@ -366,9 +534,22 @@ async def test_a_live_clock_ticks_every_second_by_itself(tape: StoredTape, clock
     ]
 
 
+async def test_no_second_is_marked_before_the_tape_is_opened(tape: StoredTape) -> None:
+    async with Sequencer.open(tape, live=True) as sequencer:
+        for _ in range(10):
+            sequencer._wake.set()
+            await asyncio.sleep(0)
+        assert sequencer.live is not None
+        await sequencer.prepare([], sequencer.live.now_ns())
+    assert isinstance((await everything(tape))[0], Instructed)
+
+
 async def test_a_real_second_is_marked_without_anybody_asking(tape: StoredTape) -> None:
     async with Sequencer.open(tape, live=True) as sequencer:
-        await until(sequencer, 1)
+        assert sequencer.live is not None
+        start = sequencer.live.now_ns()
+        await sequencer.prepare([], start)
+        await until(sequencer, start + 1)
     [mark] = (await records(tape))[:1]
     assert (mark["kind"], int(mark["receive_time"]) % SECOND_NS) == (CLOCK, 0)
     assert mark["flags"] & SECOND
