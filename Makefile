@@ -13,8 +13,8 @@ help: ## list these targets
 setup: $(INSTALLED) ## make the environment in .venv, pinned by constraints.txt
 	@:
 
-run: $(INSTALLED) ## replay the bundled synthetic session through the desk
-	@$(BIN)/cdb run --exit-when-done
+run: $(INSTALLED) ## the desk trades the bundled synthetic session in this terminal
+	@$(BIN)/cdb up --feed demo --speed 7200 --exit-when-done
 
 test: $(INSTALLED) ## all tests, with the real servers (minutes)
 	@$(BIN)/pytest -q -n 2
@@ -26,7 +26,7 @@ check: $(INSTALLED) ## lint, types and the tests of the core (seconds)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q tests/domain tests/test_architecture.py
+	@$(BIN)/pytest -q -n 2 tests/domain tests/test_architecture.py
 
 bench: $(INSTALLED) ## every benchmark figure
 	@$(BIN)/cdb bench

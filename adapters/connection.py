@@ -214,6 +214,7 @@ class Connection:
             try:
                 if subject not in self._served:
                     self._served[subject] = take, await self.client.subscribe(subject, cb=take)
+                await self.client.flush(int(ATTEMPT_TIMEOUT_S))  # its PING overtakes what waits: the second one tells
                 await self.client.flush(int(ATTEMPT_TIMEOUT_S))  # from here on nobody is told that nobody answers
             except NatsError as error:
                 raise Lost(str(error)) from None

@@ -90,7 +90,7 @@ class NewsEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    time_ns: int
+    time_ns: Nanos
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     impact: int = Field(ge=1, le=3)
     title: str = Field(max_length=200)
@@ -134,7 +134,7 @@ class OrderRequested(_Instruction):
     stop_nanos: Nanos = 0
     target_nanos: Nanos = 0
     time_in_force: Literal["gtc", "ioc", "fok", "day", "gtd"] = "gtc"
-    expires_at_ns: int = 0
+    expires_at_ns: Nanos = 0
 
 
 class CancelRequested(_Instruction):

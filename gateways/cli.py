@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from domain.errors import DeskError, InvalidInput
@@ -28,10 +29,10 @@ from gateways.terminal import (
     print_json,
     print_report,
     print_rows,
-    print_session,
     print_verification,
     readable_signal,
 )
+from gateways.wanted import Wanted
 
 T = TypeVar("T")
 
@@ -49,21 +50,23 @@ class Operations(Protocol):
 
     async def tapes(self) -> Sequence[Mapping[str, Any]]: ...
 
-    async def run(
+    async def run(self, wanted: Wanted, progress: Progressing) -> Mapping[str, Any]: ...
+
+    async def up(
         self,
-        feeds: Sequence[str],
-        options: Mapping[str, Any],
-        strategies: Sequence[str],
-        parameters: Mapping[str, str],
-        symbols: Sequence[str],
+        wanted: Wanted | None,
+        services: Sequence[str],
         progress: Progressing,
-    ) -> Mapping[str, Any]: ...
+        console: Console | None,
+        *,
+        until_fed: bool,
+    ) -> Mapping[str, Any] | None: ...
 
     async def signals(
         self, symbol: str | None, strategy: str | None, start: datetime | None, end: datetime | None
     ) -> Sequence[Mapping[str, Any]]: ...
 
-    async def verify(self, progress: Progressing) -> Mapping[str, Any]: ...
+    async def verify(self, progress: Progressing, engines: Path | None = None) -> Mapping[str, Any]: ...
 
     async def bench(self, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None: ...
 
@@ -84,6 +87,9 @@ VenueOption = Annotated[str | None, typer.Option("--venue", help="Venue of the f
 FormatOption = Annotated[str, typer.Option("--format", help="Format of the files; auto recognises it.")]
 PriceOption = Annotated[str | None, typer.Option("--price", help="What a single price a bar is: mid, bid or ask.")]
 SpreadOption = Annotated[str | None, typer.Option("--spread", help="Spread in pips around a single price a bar.")]
+EnginesOption = Annotated[
+    Path | None, typer.Option("--engines", help="Folder with wheels of older engines.", exists=True, file_okay=False)
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse a file with any bad row.")]
 
 
@@ -111,49 +117,6 @@ def common(
 
 
 @app.command()
-def run(
-    context: typer.Context,
-    feed: Annotated[
-        list[str] | None, typer.Option("--feed", help="file:PATH, tape:NAME or demo (synthetic). May be repeated.")
-    ] = None,
-    strategy: Annotated[
-        list[str] | None, typer.Option("--strategy", help="Signal handler, name or name@version.")
-    ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", help="Strategy parameter NAME=VALUE, or STRATEGY.NAME=VALUE.")
-    ] = None,
-    symbol: Annotated[
-        list[str] | None, typer.Option("--symbol", help="Symbols to watch; one also names files that do not say.")
-    ] = None,
-    speed: Annotated[str, typer.Option("--speed", help="max: as fast as every decision becomes durable.")] = "max",
-    exit_when_done: Annotated[bool, typer.Option("--exit-when-done", help="Stop when the feed has ended.")] = False,
-    venue: VenueOption = None,
-    format: FormatOption = "auto",  # noqa: A002  the option's name
-    price: PriceOption = None,
-    spread: SpreadOption = None,
-    strict: StrictOption = False,
-    desk: DeskOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Put a feed on the desk's tape, decide on every tick, and keep every decision in the ledger."""
-    _only("--speed", speed, ["max"])
-    symbols = symbol or []
-    options = _feed_options(None, venue, format, price, spread, strict)
-    options["default_symbol"] = symbols[0] if len(symbols) == 1 else None
-    parameters = dict(_pair(item) for item in param or [])
-    operations = context.obj.operations(desk)
-    feeds, names = feed or ["demo"], strategy or ["m5_bos_retest"]
-    with Progress() as progress:
-        report = _await(operations.run(feeds, options, names, parameters, symbols, progress), as_json=as_json)
-    if as_json:
-        print_json(report)
-    else:
-        print_session(report, feeds, names)
-    if not exit_when_done:
-        err.print("[dim]The feed has ended and holds no more. Give --exit-when-done to say that this is meant.[/dim]")
-
-
-@app.command()
 def ingest(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Files of market data; .gz and .zip are opened.")],
@@ -169,9 +132,9 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Make a dataset tape from files. The same files again add nothing; an interrupted import continues."""
-    options = _feed_options(symbol, venue, format, price, spread, strict)
+    options = feed_options(symbol, venue, format, price, spread, strict)
     with Progress() as progress:
-        report = _await(context.obj.operations().ingest(files, options, tape, progress), as_json=as_json)
+        report = await_result(context.obj.operations().ingest(files, options, tape, progress), as_json=as_json)
     if as_json:
         print_json(report)
         return
@@ -185,7 +148,7 @@ def ingest(
 @app.command()
 def tapes(context: typer.Context, as_json: JsonOption = False) -> None:
     """The tapes there are, with where they end."""
-    print_rows("Tapes", _await(context.obj.operations().tapes(), as_json=as_json), as_json=as_json)
+    print_rows("Tapes", await_result(context.obj.operations().tapes(), as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -208,15 +171,18 @@ def signals(
 ) -> None:
     """The signals in the desk's ledger; stop and target are null where a strategy has none."""
     operations = context.obj.operations(desk)
-    rows = _await(operations.signals(symbol, strategy, _time("--from", start), _time("--to", end)), as_json=as_json)
+    first, last = time_of("--from", start), time_of("--to", end)
+    rows = await_result(operations.signals(symbol, strategy, first, last), as_json=as_json)
     print_rows("Signals", rows if as_json else [readable_signal(row) for row in rows], as_json=as_json)
 
 
 @app.command()
-def verify(context: typer.Context, desk: DeskOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    context: typer.Context, engines: EnginesOption = None, desk: DeskOption = None, as_json: JsonOption = False
+) -> None:
     """Re-execute the tape and compare every event of the ledger, byte for byte."""
     with Progress() as progress:
-        report = _await(context.obj.operations(desk).verify(progress), as_json=as_json)
+        report = await_result(context.obj.operations(desk).verify(progress, engines), as_json=as_json)
     if as_json:
         print_json(report)
     else:
@@ -236,7 +202,7 @@ def bench(
     """Measure the desk on this machine: one figure a line, with its ratio to a baseline of the same run."""
 
     report = print_json if as_json else print_figure
-    _await(context.obj.operations().bench(names or [], report), as_json=as_json)
+    await_result(context.obj.operations().bench(names or [], report), as_json=as_json)
 
 
 @app.command()
@@ -264,7 +230,7 @@ def run_app(build: Callable[..., Operations]) -> None:
 # -- how a command runs --------------------------------------------------------------------------------------------
 
 
-def _await(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
+def await_result(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
     """Run to the end; Ctrl-C and SIGTERM cancel it, so that everything it started is stopped."""
     try:
         return asyncio.run(_interruptible(work))
@@ -288,7 +254,18 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
 # -- how arguments are read ----------------------------------------------------------------------------------------
 
 
-def _feed_options(
+def decimal_of(option: str, text: str) -> Decimal:
+    """A number as it was typed. Raises InvalidInput naming the option."""
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise InvalidInput(f"{option} {text!r} is not a number; for example {option} 100000")
+    return value
+
+
+def feed_options(
     symbol: str | None,
     venue: str | None,
     format: str,  # noqa: A002
@@ -297,7 +274,7 @@ def _feed_options(
     strict: bool,
 ) -> dict[str, Any]:
     if price is not None:
-        _only("--price", price, ["mid", "bid", "ask"])
+        only("--price", price, ["mid", "bid", "ask"])
     try:
         spread_pips = None if spread is None else Decimal(spread)
     except ArithmeticError:
@@ -306,19 +283,12 @@ def _feed_options(
     return options | {"spread_pips": spread_pips}
 
 
-def _only(option: str, value: str, allowed: Sequence[str]) -> None:
+def only(option: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise InvalidInput(f"{option} {value!r} is not one of {', '.join(allowed)}")
 
 
-def _pair(item: str) -> tuple[str, str]:
-    name, equals, value = item.partition("=")
-    if not equals or not name:
-        raise InvalidInput(f"--param {item!r} is not NAME=VALUE; for example --param window_bars=60")
-    return name, value
-
-
-def _time(option: str, text: str | None) -> datetime | None:
+def time_of(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
@@ -326,3 +296,7 @@ def _time(option: str, text: str | None) -> datetime | None:
     except ValueError:
         raise InvalidInput(f"{option} {text!r} is not a time; for example 2018-05-30 or 2018-05-30T14:00Z") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+# Commands that have a file of their own put themselves beside these.
+from gateways import cli_control, cli_desk, cli_ledger  # noqa: E402, F401

@@ -6,11 +6,15 @@ refused with the overlap named.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from domain.errors import InvalidInput, Overlap
 from domain.instructions import FeedCompleted, FeedFile, FeedOpened
@@ -20,6 +24,34 @@ from gateways.feeds.files import FileSet
 from gateways.sequencer import Sequencer
 
 BLOCKS_AHEAD = 2  # of whoever reads the tape: the backlog waits before the tape, where a halt overtakes it
+
+
+class Pace:
+    """Lets market time pass `speed` times as fast as real time, from the first tick on that it is asked about.
+
+    `clock` (seconds) and `pause` belong to whoever tests.
+    """
+
+    def __init__(
+        self,
+        speed: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._speed, self._clock, self._pause = speed, clock, pause
+        self._started: tuple[float, int] | None = None  # monotonic seconds, and the market's time then
+
+    async def due(self, times: npt.NDArray[np.int64]) -> int:
+        """How many of the next ticks (their times, ascending, at least one) are due; waits until the first is."""
+        if self._started is None:
+            self._started = self._clock(), int(times[0])
+        began, market_ns = self._started
+        wait_s = (int(times[0]) - market_ns) / 1e9 / self._speed - (self._clock() - began)
+        if wait_s > 0:
+            await self._pause(wait_s)
+        reached = market_ns + int((self._clock() - began) * 1e9 * self._speed)
+        return max(1, int(np.searchsorted(times, reached, side="right")))
 
 
 class Fed(NamedTuple):
@@ -36,9 +68,10 @@ async def feed_files(
     *,
     ahead_of: Callable[[int], Awaitable[None]] | None = None,
     progress: Callable[[int], None] | None = None,
+    pace: Pace | None = None,
 ) -> Fed:
     """Put `files` on the sequencer's tape. `ahead_of(ordinal)` waits until the reader of the tape has come that far;
-    `progress(ticks)` is told what became durable. Raises Overlap, InvalidInput."""
+    `progress(ticks)` is told what became durable; `pace` lets time pass between them. Raises Overlap, InvalidInput."""
     feed, before = files.identity[:16], sequencer.end.ordinal
     if feed in sequencer.standing.completed:
         return Fed(0, before, before)
@@ -48,8 +81,13 @@ async def feed_files(
         await _open(sequencer, files, feed)
     ticks = _numbered(files, sequencer.standing.instruments)[fed:]
     waiting: deque[asyncio.Future[int]] = deque()
-    for start in range(0, len(ticks), MAX_BLOCK_RECORDS):
-        waiting.append(sequencer.offer(ticks[start : start + MAX_BLOCK_RECORDS], feed))
+    start = 0
+    while start < len(ticks):
+        part = ticks[start : start + MAX_BLOCK_RECORDS]
+        if pace:
+            part = part[: await pace.due(part["event_time"])]
+        start += len(part)
+        waiting.append(sequencer.offer(part, feed))
         if len(waiting) >= BLOCKS_AHEAD:
             ordinal = await waiting.popleft()
             if ahead_of:
@@ -62,6 +100,15 @@ async def feed_files(
     if progress:
         progress(len(files.ticks))
     return Fed(len(ticks), before, sequencer.end.ordinal)
+
+
+def as_if_now(files: FileSet, now_ns: int) -> FileSet:
+    """The same ticks with their first one at `now_ns`: a recording, played as if it happened live."""
+    ticks = files.ticks.copy()
+    shift = now_ns - int(ticks["event_time"][0])
+    ticks["event_time"] += shift
+    ticks["receive_time"] += shift
+    return replace(files, ticks=ticks, identity=sha256(f"{files.identity}+{shift}".encode()).hexdigest())
 
 
 def admit(sequencer: Sequencer, files: FileSet) -> None:
@@ -80,7 +127,7 @@ def admit(sequencer: Sequencer, files: FileSet) -> None:
             "else its rest could never follow."
         )
     first, last = int(times[0]), int(times[-1])
-    if not end.ordinal or first >= end.time_ns:
+    if sequencer.live or not end.ordinal or first >= end.time_ns:  # what is live gets the time at which it comes
         return
     known = [
         ", ".join(file.name for file in feed.files)

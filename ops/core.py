@@ -6,16 +6,20 @@ compared with what stands there, not appended: every restart is a verification. 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 
 from adapters.ledger import ByNumber, StoredLedger
 from adapters.snapshots import SnapshotStore
-from domain.engine import Engine
+from domain.engine import ENGINE, Engine
 from domain.errors import Diverged
 from domain.events import LedgerEvent
 from domain.ports import LedgerEnd, Log, Recorded, TapeLog
+from domain.snapshot import restore, save
 from domain.tape import position
+from ops.takeover import kept_state
+from ops.warm import warmed_up
 
 log = logging.getLogger("cdb.core")
 
@@ -30,10 +34,12 @@ class Core:
         self, store: Log, desk: str, tape: TapeLog, *, observe: Callable[[list[LedgerEvent]], None] | None = None
     ):
         self.tape, self.desk = tape, desk
+        self._store = store
         self.ledger = StoredLedger(store, desk)
         self.snapshots = SnapshotStore(store, desk)
         self.engine = Engine()
         self.folded = 0
+        self.commit_ms = 0.0  # from the newest decisions' messages at hand to the decisions durable
         self._observe = observe
         self._end = LedgerEnd()
         self._snapshot_at = 0
@@ -41,6 +47,7 @@ class Core:
 
     async def run(self, until: int | None = None) -> None:
         """Follow the tape for ever, or to ordinal `until`. Raises Diverged, Conflict, TapeBroken, Unavailable."""
+        await warmed_up()
         self._end = await self.ledger.end()
         self.engine = await self._restored()
         self._snapshot_at = self.engine.ordinal
@@ -52,8 +59,11 @@ class Core:
             aclosing(self.tape.follow(after=self.engine.ordinal)) as pages,
         ):
             async for page in pages:
+                started = time.perf_counter()
                 events = [event for message in page for event in self.engine.fold(message)]
                 await self._commit(events, recorded)
+                if events:
+                    self.commit_ms = round((time.perf_counter() - started) * 1e3, 3)
                 await self._advance()
                 if until is not None and self.folded >= until:
                     break
@@ -68,22 +78,23 @@ class Core:
         """Store a snapshot of the engine as it stands (its events are durable)."""
         ordinal = self.engine.ordinal
         if ordinal > self._snapshot_at:
-            await self.snapshots.save(self.engine.snapshot())
+            await self.snapshots.save(save(self.engine))
             self._snapshot_at = ordinal
 
     async def _restored(self) -> Engine:
-        data, tape_end = await self.snapshots.load(), (await self.tape.end()).ordinal
-        engine = Engine.restore(data) if data else None
-        if engine is None:
-            return Engine()
-        if engine.number > self._end.number or engine.ordinal > tape_end:
-            log.warning(
-                "desk %s: a snapshot stands at record %d and event %d, but the tape ends at %d and the ledger at %d; "
-                "what was durable is gone. Starting from the first record; run `cdb verify`.",
-                self.desk, engine.ordinal, engine.number, tape_end, self._end.number,
-            )  # fmt: skip
-            return Engine()
-        return engine
+        """From the newest snapshot, else from what this engine took the desk over with, else from the first record."""
+        tape_end = (await self.tape.end()).ordinal
+        for data in (await self.snapshots.load(), await kept_state(self._store, self.desk, ENGINE)):
+            engine = restore(data) if data else None
+            if engine and engine.number <= self._end.number and engine.ordinal <= tape_end:
+                return engine
+            if engine:
+                log.warning(
+                    "desk %s: a snapshot stands at record %d and event %d, but the tape ends at %d and the ledger at "
+                    "%d; what was durable is gone. Starting before it; run `cdb verify`.",
+                    self.desk, engine.ordinal, engine.number, tape_end, self._end.number,
+                )  # fmt: skip
+        return Engine()
 
     async def _commit(self, events: list[LedgerEvent], recorded: ByNumber) -> None:
         """Compare what the ledger has already, append what it has not."""

@@ -1,40 +1,39 @@
 """The desk's operations as the command line asks for them: each opens the log, does its work, and closes it."""
 
-import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from adapters.embedded import private_folder
-from adapters.jetstream import JetStreamLog
 from adapters.ledger import StoredLedger
 from adapters.tape_log import StoredTape
-from domain.engine import prepare
-from domain.errors import InvalidInput, TapeBroken
+from domain.errors import TapeBroken
 from domain.events import LEDGER_EVENT, SignalRaised
 from domain.instruments import canonical_symbol
 from domain.ports import Log
 from domain.signals.handler import REGISTRY
 from domain.tape import position, utc
-from gateways.feeds.demo import demo_ticks
-from gateways.feeds.files import FeedOptions, FileSet, read_files, write_rejects
+from gateways.feeds.files import read_files
 from gateways.terminal import Progressing, configure_logging
 from ops import settings as settings_file
 from ops.composition import open_log
-from ops.datasets import dataset_name, ingest, read_dataset
-from ops.session import StrategyChoice, run_session
+from ops.datasets import ingest
+from ops.ledger_queries import LedgerQueries
+from ops.plans import feed_options, reading
+from ops.rejects import written_rejects
+from ops.tape_lookup import must_stand
+from ops.trading import TradingOperations
 from ops.verify import verify
+from ops.warm import warmed_up
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Desk:
+class Desk(TradingOperations, LedgerQueries):
     """One desk of one data directory (or server). Implements gateways.cli.Operations."""
 
     def __init__(self, **options: Any) -> None:
@@ -54,8 +53,8 @@ class Desk:
     async def ingest(
         self, paths: Sequence[Path], options: Mapping[str, Any], tape: str | None, progress: Progressing
     ) -> Mapping[str, Any]:
-        files = read_files(paths, _feed_options(options), _reading(progress))
-        rejects = self._write_rejects(files)
+        files = read_files(paths, feed_options(options), reading(progress))
+        rejects = written_rejects(self._settings, files)
         async with open_log(self._settings) as log:
             done = await ingest(log, files, tape, lambda ticks: progress("tape", ticks, len(files.ticks), "ticks"))
         return done._asdict() | {"rejects": rejects}
@@ -64,35 +63,13 @@ class Desk:
         async with open_log(self._settings) as log:
             return [await _tape_row(log, subject.removeprefix("tape.")) for subject in await log.subjects("tape.*")]
 
-    async def run(
-        self,
-        feeds: Sequence[str],
-        options: Mapping[str, Any],
-        strategies: Sequence[str],
-        parameters: Mapping[str, str],
-        symbols: Sequence[str],
-        progress: Progressing,
-    ) -> Mapping[str, Any]:
-        wanted = tuple(canonical_symbol(symbol) for symbol in symbols) or None
-        choices = [_choice(name, parameters, wanted) for name in strategies]
-        async with self._files(feeds, options, progress) as (files, log):
-            rejects = self._write_rejects(files)
-            report = await run_session(
-                log,
-                self._settings.desk,
-                files,
-                choices,
-                progress=lambda ticks: progress("tape and engine", ticks, len(files.ticks), "ticks"),
-            )
-        return report._asdict() | {"rejects": rejects}
-
     async def signals(
         self, symbol: str | None, strategy: str | None, start: datetime | None, end: datetime | None
     ) -> Sequence[Mapping[str, Any]]:
         desk, first, last = self._settings.desk, _nanos(start), _nanos(end)
         wanted = canonical_symbol(symbol) if symbol else None
         async with open_log(self._settings) as log, aclosing(StoredLedger(log, desk).read()) as pages:
-            await _must_stand(log, StoredTape(log, desk))
+            await must_stand(log, StoredTape(log, desk))
             return [
                 _signal_row(event, desk)
                 async for page in pages
@@ -104,12 +81,15 @@ class Desk:
                 and (last is None or event.bar_time_ns < last)
             ]
 
-    async def verify(self, progress: Progressing) -> Mapping[str, Any]:
+    async def verify(self, progress: Progressing, engines: Path | None = None) -> Mapping[str, Any]:
         desk = self._settings.desk
+        await warmed_up(progress)
         async with open_log(self._settings) as log:
             tape = StoredTape(log, desk)
-            await _must_stand(log, tape)
-            found = await verify(log, desk, tape, lambda done, total: progress("re-executing", done, total, "records"))
+            await must_stand(log, tape)
+            found = await verify(
+                log, desk, tape, lambda done, total: progress("re-executing", done, total, "records"), engines=engines
+            )
         return asdict(found)
 
     async def bench(self, names: Sequence[str], report: Callable[[Mapping[str, Any]], None]) -> None:
@@ -118,36 +98,6 @@ class Desk:
         folder = private_folder(self._settings.data_dir, "bench")  # the disk that the desk itself would use
         await run_benchmarks(folder, names, report)
 
-    @asynccontextmanager
-    async def _files(
-        self, feeds: Sequence[str], options: Mapping[str, Any], progress: Progressing
-    ) -> AsyncIterator[tuple[FileSet, JetStreamLog]]:
-        """One feed from what --feed says: files are read before a server is started."""
-        kinds = {feed.partition(":")[0] for feed in feeds}
-        if len(kinds) != 1 or (kinds != {"file"} and len(feeds) != 1):
-            raise InvalidInput(f"--feed {', '.join(feeds)}: give one or more file:PATH, or one tape:NAME, or demo")
-        kind, _, rest = feeds[0].partition(":")
-        if kind == "file":
-            paths = [Path(feed.partition(":")[2]).expanduser() for feed in feeds]
-            files = read_files(paths, _feed_options(options), _reading(progress))
-            async with open_log(self._settings) as log:
-                yield files, log
-        elif kind == "tape" and rest:
-            async with open_log(self._settings) as log:
-                yield await read_dataset(log, rest), log
-        elif feeds[0] == "demo":
-            async with open_log(self._settings) as log:
-                yield demo_ticks(), log
-        else:
-            raise InvalidInput(f"--feed {feeds[0]!r} is not file:PATH, tape:NAME or demo")
-
-    def _write_rejects(self, files: FileSet) -> str | None:
-        if not files.rejects:
-            return None
-        path = private_folder(self._settings.data_dir, "rejects") / f"{dataset_name(files)}.csv"
-        write_rejects(path, files.rejects)
-        return str(path)
-
 
 async def _tape_row(log: Log, name: str) -> Mapping[str, Any]:
     try:
@@ -155,42 +105,6 @@ async def _tape_row(log: Log, name: str) -> Mapping[str, Any]:
     except TapeBroken as error:  # one broken tape hides no other
         return {"tape": name, "records": None, "market_time": None, "problem": str(error)}
     return {"tape": name, "records": end.ordinal, "market_time": utc(end.time_ns), "problem": None}
-
-
-def _feed_options(options: Mapping[str, Any]) -> FeedOptions:
-    try:
-        return FeedOptions(**options)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise InvalidInput(f"--{problem['loc'][0]} {problem['input']!r}: {problem['msg']}") from None
-
-
-def _choice(name: str, parameters: Mapping[str, str], symbols: tuple[str, ...] | None) -> StrategyChoice:
-    match = re.fullmatch(r"([a-z0-9_]+)(?:@v?(\d+))?", name)
-    if not match:
-        raise InvalidInput(f"--strategy {name!r} is not a name or name@version; `cdb strategies` lists them")
-    own = {name.removeprefix(f"{match[1]}."): value for name, value in parameters.items() if _concerns(name, match[1])}
-    choice = StrategyChoice(match[1], int(match[2]) if match[2] else None, dict(own), symbols)
-    prepare(choice.name, choice.version, choice.parameters)
-    return choice
-
-
-def _concerns(parameter: str, strategy: str) -> bool:
-    """`window_bars` is of every strategy, `ema_cross.fast` of that one."""
-    return "." not in parameter or parameter.startswith(f"{strategy}.")
-
-
-def _reading(progress: Progressing) -> Callable[[str, int, int], None]:
-    return lambda name, done, total: progress(f"reading {name}", done, total, "B")
-
-
-async def _must_stand(log: Log, tape: StoredTape) -> None:
-    """A mistyped desk is not an empty one."""
-    if (await log.last(tape.subject)) is None:
-        desks = [subject.removeprefix("tape.") for subject in await log.subjects("tape.*")]
-        raise InvalidInput(
-            f"no tape is named {tape.name!r}; there are {', '.join(desks) or 'none: `cdb run` makes one'}"
-        )
 
 
 def _defaults(name: str, version: int) -> str:

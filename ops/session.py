@@ -2,19 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import aclosing
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from adapters.tape_log import StoredTape
-from domain.engine import ENGINE, prepare
+from domain.account import equity_of
+from domain.engine import ENGINE, Engine, prepare
 from domain.errors import InvalidInput
-from domain.events import LedgerEvent, SignalRaised
+from domain.events import FillBooked, LedgerEvent, SignalAssessed
+from domain.instructions import CalendarImported, Instructed, NewsEntry
 from domain.instruments import instrument_for
-from domain.ports import Log
+from domain.policy import PAPER_DEFAULT, Policy
+from domain.ports import Log, TapeLog
 from gateways.feeds.files import FileSet
-from gateways.file_feed import Fed, admit, feed_files
+from gateways.feeds.news import calendar_parts
+from gateways.file_feed import Fed, Pace, admit, feed_files
+from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Activation, Sequencer
 from ops.core import Core
+from ops.takeover import make_current
+from ops.warm import BALANCE_NANOS, CURRENCY
+
+T = TypeVar("T")
 
 
 class StrategyChoice(NamedTuple):
@@ -26,9 +39,23 @@ class StrategyChoice(NamedTuple):
     symbols: tuple[str, ...] | None = None
 
 
+class Plan(NamedTuple):
+    """What a session puts on the tape: what must stand before the first tick, then the feed's ticks. A policy or an
+    account that is None is the standing one, on a new desk `paper-default` and 100,000 USD."""
+
+    files: FileSet
+    strategies: list[StrategyChoice]
+    policy: Policy | None = None
+    account: tuple[str | None, int | None] | None = None  # currency, nanos; a part that is None is the standing one
+    calendar: tuple[str, tuple[NewsEntry, ...]] | None = None  # its file's name, its entries
+    pace: Pace | None = None
+    engines: Path | None = None  # a folder of older wheels, if an older engine left the desk behind the tape's end
+    live: bool = False  # ticks are stamped with the time at which they come, and the clock ticks every second
+
+
 class SessionReport(NamedTuple):
-    """What a session added. `signals` and `seconds` are of this session: what it newly decided, from the first look at
-    the tape to the last durable decision (files are read before)."""
+    """What a session added. Counts and `seconds` are of this session: what it newly decided, from the first look at
+    the tape to the last durable decision (files are read before). Money is nanos of the account's currency."""
 
     desk: str
     files: int
@@ -38,71 +65,170 @@ class SessionReport(NamedTuple):
     ordinal: int
     events: int
     signals: int
+    approved: int
+    refused: int
+    fills: int
+    trades: int
+    won: int
+    policy: str
+    currency: str
+    initial_nanos: int
+    balance_nanos: int
+    equity_nanos: int
+    fees_nanos: int
+    halted: bool
+    refusals: Mapping[str, int]
     seconds: float
+
+
+class Tally:
+    """Counts what the engine newly decided, once it is durable."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()  # by the first rule that failed
+        self.trades: Counter[bool] = Counter()  # closed ones, by whether they won
+
+    def observe(self, events: list[LedgerEvent]) -> None:
+        for event in events:
+            self.events[event.type] += 1
+            if isinstance(event, SignalAssessed):
+                self.verdicts[event.verdict] += 1
+                self.refusals.update(rule.rule for rule in islice((r for r in event.rules if not r.passed), 1))
+            elif isinstance(event, FillBooked) and event.closed:
+                self.trades[event.trade_nanos > 0] += 1
 
 
 async def run_session(
     log: Log,
     desk: str,
-    files: FileSet,
-    strategies: list[StrategyChoice],
+    plan: Plan,
     *,
+    latch: HaltLatch | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SessionReport:
-    """Put `files` on the desk's tape, with these strategies active from the tape's end on, and decide on every record.
+    """Put the plan on the desk's tape and decide on every record. A halt in the latch goes before all that waits.
 
     Raises Overlap, InvalidInput, UnknownStrategy before anything is written; Diverged, Conflict, Unavailable later.
     """
-    started, tape = time.perf_counter(), StoredTape(log, desk)
-    activations = [_activation(choice, files) for choice in strategies]
-    signals = 0
-
-    def count(events: list[LedgerEvent]) -> None:
-        nonlocal signals
-        signals += sum(isinstance(event, SignalRaised) for event in events)
-
-    core = Core(log, desk, tape, observe=count)
+    started, tape, tally = time.perf_counter(), StoredTape(log, desk), Tally()
+    activations = activations_of(plan)
+    await make_current(log, desk, plan.files, plan.engines)
+    if latch:
+        await put_latched(tape, latch)
+    core = Core(log, desk, tape, observe=tally.observe)
 
     async def feed() -> Fed:
-        async with Sequencer.open(tape) as sequencer:
-            admit(sequencer, files)
-            await _activate(sequencer, files, activations)
-            fed = await feed_files(sequencer, files, ahead_of=core.reached, progress=progress)
+        async with Sequencer.open(tape, live=plan.live, latch=latch) as sequencer:
+            fed = await carry_out(plan, activations, sequencer, core.reached, progress)
             await core.reached(sequencer.end.ordinal)
             return fed
 
     fed = await beside(core.run(), feed())
     await core.save()
+    return report_of(desk, plan, tally, core.engine, fed.ticks, time.perf_counter() - started)
+
+
+async def put_latched(tape: TapeLog, latch: HaltLatch) -> None:
+    """A halt that waits for a desk which rests becomes its next record, also where nothing else is to be written."""
+    async with Sequencer.open(tape) as sequencer:
+        if sequencer.standing.opened and (halt := latch.pending()):
+            await sequencer.submit(halt)
+            latch.clear(halt.id)
+
+
+def report_of(desk: str, plan: Plan, tally: Tally, engine: Engine, ticks_added: int, seconds: float) -> SessionReport:
+    """What came of a session."""
+    account, state = engine.desk.book.account[0], engine.desk.book.desk[0]
     return SessionReport(
         desk=desk,
-        files=len(files.files),
-        rows=sum(file.rows for file in files.files),
-        rows_rejected=len(files.rejects),
-        ticks_added=fed.ticks,
-        ordinal=core.folded,
-        events=core.engine.number,
-        signals=signals,
-        seconds=round(time.perf_counter() - started, 3),
+        files=len(plan.files.files),
+        rows=sum(file.rows for file in plan.files.files),
+        rows_rejected=len(plan.files.rejects),
+        ticks_added=ticks_added,
+        ordinal=engine.ordinal,
+        events=engine.number,
+        signals=tally.events["signal_raised"],
+        approved=tally.verdicts["approved"],
+        refused=tally.verdicts["refused"],
+        fills=tally.events["order_filled"],
+        trades=tally.trades.total(),
+        won=tally.trades[True],
+        policy=engine.desk.policy_name,
+        currency=engine.desk.currency,
+        initial_nanos=int(account["initial"]),
+        balance_nanos=int(account["balance"]),
+        equity_nanos=equity_of(account),
+        fees_nanos=int(account["fees"]),
+        halted=bool(state["halted"]),
+        refusals=dict(tally.refusals.most_common()),
+        seconds=round(seconds, 3),
     )
 
 
-async def _activate(sequencer: Sequencer, files: FileSet, wanted: list[Activation]) -> None:
-    """What differs from the tape's standing state, before the first tick. Symbols that a strategy had, it keeps."""
-    await sequencer.prepare([instrument_for(symbol) for symbol in files.symbols], int(files.ticks["receive_time"][0]))
+async def carry_out(
+    plan: Plan,
+    activations: list[Activation],
+    sequencer: Sequencer,
+    reached: Callable[[int], Coroutine[Any, Any, None]],
+    progress: Callable[[int], None] | None = None,
+) -> Fed:
+    """What differs from the tape's standing state, then the feed; at most two blocks ahead of `reached`."""
+    admit(sequencer, plan.files)
+    await _make_stand(plan, activations, sequencer)
+    return await feed_files(sequencer, plan.files, ahead_of=reached, progress=progress, pace=plan.pace)
+
+
+async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequencer) -> None:
+    """What differs from the standing state, before the first tick. Symbols that a strategy had, it keeps."""
+    opened = sequencer.standing.account
+    currency, balance = plan.account or (None, None)
+    currency = currency or (opened.currency if opened else CURRENCY)
+    balance = balance or (opened.initial_balance_nanos if opened else BALANCE_NANOS)
+    if opened:
+        await sequencer.open_account(currency, balance)  # another one is refused before anything is written
+    symbols = [instrument_for(symbol) for symbol in plan.files.symbols]
+    await sequencer.prepare(symbols, int(plan.files.ticks["receive_time"][0]))
     await sequencer.activate_engine(ENGINE)
-    standing = sequencer.standing.strategies
+    standing = sequencer.standing
+    await sequencer.open_account(currency, balance)
+    if plan.policy or standing.policy is None:
+        await sequencer.activate_policy(plan.policy or PAPER_DEFAULT)
+    if plan.calendar:
+        source, entries = plan.calendar
+        known = await _known_entries(sequencer.tape)
+        for part in calendar_parts([entry for entry in entries if entry not in known]):
+            await sequencer.declare(CalendarImported, source=source, entries=part)
+    strategies = standing.strategies
     await sequencer.activate_strategies(
         [
-            activation._replace(symbols=tuple(sorted({*activation.symbols, *standing[activation.strategy].symbols})))
-            if activation.strategy in standing
+            activation._replace(symbols=tuple(sorted({*activation.symbols, *strategies[activation.strategy].symbols})))
+            if activation.strategy in strategies
             else activation
-            for activation in wanted
+            for activation in activations
         ]
     )
 
 
+async def _known_entries(tape: TapeLog) -> set[NewsEntry]:
+    """Of calendars that stand on the tape; the whole tape is read for it, as its writer remembers none."""
+    async with aclosing(tape.read()) as pages:
+        return {
+            entry
+            async for page in pages
+            for message in page
+            if isinstance(message, Instructed) and isinstance(message.instruction, CalendarImported)
+            for entry in message.instruction.entries
+        }
+
+
+def activations_of(plan: Plan) -> list[Activation]:
+    """The plan's strategies; what the engine would refuse is refused here, before anything is written."""
+    return [_activation(choice, plan.files) for choice in plan.strategies]
+
+
 def _activation(choice: StrategyChoice, files: FileSet) -> Activation:
-    """What the engine would refuse is refused here, before anything is written."""
     handler, parameters, _ = prepare(choice.name, choice.version, choice.parameters)
     symbols = sorted({*(choice.symbols or files.symbols)})
     for symbol in symbols:
@@ -114,7 +240,7 @@ def _activation(choice: StrategyChoice, files: FileSet) -> Activation:
     return Activation(handler.name, handler.version, parameters.model_dump(mode="json"), tuple(symbols))
 
 
-async def beside(service: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Fed]) -> Fed:
+async def beside(service: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:
     """Run `work` with `service` beside it. The service is stopped when the work is done; if it fails first, so does
     the work, with the service's error."""
     serving, working = asyncio.create_task(service), asyncio.create_task(work)

@@ -54,7 +54,7 @@ from domain.signals.ema_cross import EmaCross
 from domain.signals.m1_retest import M1Retest
 from domain.signals.m5_bos_retest import M5BosRetest
 from domain.snapshot import save
-from domain.tape import CLOCK, FROM_BAR, LONDON_OPEN, MINUTE, PRAGUE_MIDNIGHT, QUOTE, TRADE, Block, Ticks, empty_ticks
+from domain.tape import CLOCK, FROM_BAR, MINUTE, PRAGUE_MIDNIGHT, QUOTE, TRADE, Block, Ticks, empty_ticks
 from gateways.feeds.files import FileSet, SourceFile
 
 SECOND_NS = 1_000_000_000
@@ -93,7 +93,8 @@ POLICY = Policy(
     ),
     risk=Risk(
         risk_per_trade_max_ppm=1_000_000, daily_risk_max_ppm=1_000_000, positions_max=2, orders_max=50,
-        symbol_exposure_max_ppm=0, currency_exposure_max_ppm=0, signals_per_minute_max=0, stale_after_ns=0, on_opposite="reverse",
+        symbol_exposure_max_ppm=0, currency_exposure_max_ppm=0, signals_per_minute_max=0, stale_after_ns=0,
+        on_opposite="reverse",
     ),
     limits=Limits(
         daily_loss_ppm=3_000, max_loss_ppm=100_000, max_loss_kind="trailing", profit_target_ppm=100_000,

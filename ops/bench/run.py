@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import InvalidInput
-from ops.bench import events, tape
+from ops.bench import events, tape, trading
 from ops.bench.figure import Figure
 
 BENCHMARKS: dict[str, Callable[[Path], AsyncIterator[Figure]]] = {
@@ -17,6 +17,11 @@ BENCHMARKS: dict[str, Callable[[Path], AsyncIterator[Figure]]] = {
     "append": events.append,
     "load": events.load,
     "follow": events.follow,
+    "tick_to_verdict": trading.tick_to_verdict,
+    "tick_to_fill": trading.tick_to_fill,
+    "admission": trading.admission,
+    "rules": trading.rules,
+    "backtest": trading.backtest,
 }
 
 

@@ -1,4 +1,4 @@
-"""Benchmark inputs, the same bytes on every machine: workload A (quotes), and CSV and live variants of it."""
+"""Benchmark inputs, the same bytes on every machine: workload A (quotes), CSV and live variants of it, and B (bars)."""
 
 import hashlib
 from pathlib import Path
@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from domain.bars import M1
 from domain.tape import QUOTE, Ticks, empty_ticks
+from gateways.feeds.bars import both_sides, four_ticks
 from gateways.feeds.files import FileSet, SourceFile
 
 T0_NS = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
 SEED = 42
 SYMBOL = "EURUSD"
 WORKLOAD_A_SHA256 = "0661ef5f8525d619"  # of a million quotes, as `columns_hash` gives it
+WORKLOAD_B_SHA256 = "857b6074237f1169"  # of half a million bars
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
@@ -32,6 +35,19 @@ def quote_columns(count: int = 1_000_000) -> Columns:
         "bsz": random.integers(1, 50, count) * 100_000.0,
         "asz": random.integers(1, 50, count) * 100_000.0,
     }
+
+
+def bar_columns(count: int = 500_000) -> Columns:
+    """Workload B: M1 bars of a random walk of closes, each opening at the close before. ns, prices, volumes."""
+    random = np.random.default_rng(SEED + 1)
+    close = 110_000 + np.cumsum(random.integers(-15, 16, count))
+    close = np.abs(close - 50_000) + 50_000
+    opened = np.concatenate([close[:1], close[:-1]])
+    high = np.maximum(opened, close) + random.integers(0, 12, count)
+    low = np.minimum(opened, close) - random.integers(0, 12, count)
+    volume = random.integers(1, 500, count) * 1_000.0
+    prices = {name: np.round(price / 1e5, 5) for name, price in zip("ohlc", (opened, high, low, close), strict=True)}
+    return {"ts": T0_NS + np.arange(1, count + 1, dtype=np.int64) * M1, **prices, "v": volume}
 
 
 def columns_hash(columns: Columns) -> str:
@@ -54,6 +70,16 @@ def quotes(count: int, instruments: int = 1) -> Ticks:
     ticks["instrument"] = np.arange(count) % instruments + 1
     ticks["kind"] = QUOTE
     ticks["reference"] = np.arange(1, count + 1)
+    return ticks
+
+
+def bars(count: int) -> Ticks:
+    """Workload B as tick records, four a minute, the mid on both sides."""
+    columns = bar_columns(count)
+    prices = np.stack([np.rint(columns[name].astype(np.float64) * 1e9) for name in "ohlc"]).astype(np.int64)
+    bid, ask = both_sides(prices, "mid", 0)
+    ticks = four_ticks(columns["ts"].astype(np.int64), bid, ask, np.arange(1, count + 1, dtype=np.int64))
+    ticks["instrument"] = 1
     return ticks
 
 

@@ -101,6 +101,7 @@ async def ask_reached_in_vain(connection: Connection, desk: str) -> None:
 async def test_a_question_without_a_number_harms_nobody(connections: tuple[Connection, Connection], desk: str) -> None:
     ws, core = connections
     async with serve_reached(core, desk, Engine().reached):
+        await ask_reached(ws, desk, 0)
         for question in (b"", b"soon", b"\xff", b"9" * 5_000):
             with pytest.raises(Lost, match="no answer"):
                 await ws.ask(subjects.command("core", "reached", desk), question, timeout_s=0.02)

@@ -117,7 +117,9 @@ def test_jitter_is_drawn_from_the_causing_ordinal_and_the_verdict_alone() -> Non
         for units in (1_000, 2_000, 3_000) if desk is one else (7_000, 8_000, 9_000):
             desk.order("buy", "market", units)
     draws = [[p.active_from_ns - p.occurred_at_ns for p in placed(desk.events)] for desk in (one, other)]
-    assert draws[0] == draws[1] == [5 + splitmix(p.ordinal ^ p.causation << 32) % (jitter + 1) for p in placed(one.events)]
+    assert (
+        draws[0] == draws[1] == [5 + splitmix(p.ordinal ^ p.causation << 32) % (jitter + 1) for p in placed(one.events)]
+    )
     assert len(set(draws[0])) == 3
 
 

@@ -1,12 +1,13 @@
-"""One process of the session: `python -m tests.faults.worker sequencer|engine FOLDER URL MONITOR_URL NUMBER`.
+"""One process of a session: `python -m tests.faults.worker sequencer|engine FOLDER URL MONITOR_URL NUMBER [FILE]`.
 
 It reports on standard output what has become durable. NUMBER is how many records the sequencer puts in a block (few, so
-that the session is many messages), or the ordinal at which the engine stops.
+that the session is many messages), or the ordinal at which the engine stops. FILE is the year that is played in place
+of the small session.
 """
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from adapters.tape_log import StoredTape
@@ -20,9 +21,9 @@ from gateways import sequencer as sequencing
 from ops import core as engine_service
 from ops import settings
 from ops.composition import open_log
-from tests.faults.session import DESK, Reported, feed, reported
+from tests.faults.session import DESK, Reported, Script, feed, reported, script_of
 
-SNAPSHOT_EVERY = 1500  # ordinals: several a session, so that restarts find one
+SNAPSHOTS = 50  # a session: a restart goes on from one, wherever the kill came
 
 
 def report(so_far: Reported) -> None:
@@ -31,15 +32,19 @@ def report(so_far: Reported) -> None:
 
 
 class ReportingTape(StoredTape):
-    """Reports every message as soon as it is durable."""
+    """Reports every message as soon as it is durable, and that somebody has begun to follow."""
 
     async def append(self, message: Block | Instructed, end: TapeEnd, feed: str = "") -> TapeEnd:
         after = await super().append(message, end, feed)
         report(Reported(ordinal=after.ordinal))
         return after
 
+    def follow(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
+        report(Reported())
+        return super().follow(after)
 
-async def run_sequencer(log: Log, folder: Path, block_records: int) -> None:
+
+async def run_sequencer(log: Log, folder: Path, block_records: int, script: Script) -> None:
     sequencing.MAX_BLOCK_RECORDS = file_feed.MAX_BLOCK_RECORDS = block_records
 
     async def engine_is_near(ordinal: int) -> None:
@@ -49,18 +54,18 @@ async def run_sequencer(log: Log, folder: Path, block_records: int) -> None:
             await asyncio.sleep(0.002)
 
     async with sequencing.Sequencer.open(ReportingTape(log, DESK)) as sequencer:
-        await feed(sequencer, ahead_of=engine_is_near)
+        await feed(sequencer, engine_is_near, script)
 
 
 async def run_engine(log: Log, until: int) -> None:
-    engine_service.SNAPSHOT_EVERY = SNAPSHOT_EVERY
+    engine_service.SNAPSHOT_EVERY = until // SNAPSHOTS
     number = 0
 
     def committed(events: Sequence[LedgerEvent]) -> None:
         nonlocal number
         number = events[-1].number
 
-    core = engine_service.Core(log, DESK, StoredTape(log, DESK), observe=committed)
+    core = engine_service.Core(log, DESK, ReportingTape(log, DESK), observe=committed)
 
     async def tell() -> None:
         while True:
@@ -73,10 +78,11 @@ async def run_engine(log: Log, until: int) -> None:
     report(Reported(core.folded, number))
 
 
-async def main(name: str, folder: str, url: str, monitor_url: str, number: str) -> None:
+async def main(role: str, folder: str, url: str, monitor_url: str, number: str, file: str = "") -> None:
+    script = script_of(file) if role == "sequencer" else ()
     async with open_log(settings.load(nats_url=url, nats_monitor_url=monitor_url)) as log:
-        if name == "sequencer":
-            await run_sequencer(log, Path(folder), int(number))
+        if role == "sequencer":
+            await run_sequencer(log, Path(folder), int(number), script)
         else:
             await run_engine(log, int(number))
 

@@ -11,6 +11,8 @@ import pytest
 
 from domain.errors import Conflict, DeskError, InvalidInput, NotDurable, Overlap, TapeBroken, Unavailable
 from gateways.cli import run_app
+from gateways.wanted import Wanted
+from ops.session import SessionReport
 
 SIGNAL = {
     "signal_id": "main:4",
@@ -35,6 +37,13 @@ VERIFIED = {
     "first_divergence": None,
     "problem": None,
 }
+REPORT = SessionReport(
+    desk="main", files=1, rows=2, rows_rejected=0, ticks_added=8, ordinal=12, events=4, signals=1, approved=1,
+    refused=0, fills=2, trades=1, won=1, policy="paper-default@1", currency="USD", initial_nanos=100_000 * 10**9,
+    balance_nanos=100_010 * 10**9, equity_nanos=100_010 * 10**9, fees_nanos=5 * 10**9, halted=False, refusals={},
+    seconds=0.5,
+)._asdict() | {"rejects": None}  # fmt: skip
+APPLIED = {"instruction_id": "cli-1", "tape": "main:12", "ledger": "main:5", "applied": True, "reason": ""}
 
 
 class Fake:
@@ -45,6 +54,7 @@ class Fake:
         self.built: dict[str, Any] = {}
         self.fails: DeskError | None = None
         self.verified: Mapping[str, Any] = VERIFIED
+        self.outcome: Mapping[str, Any] = APPLIED
 
     def build(self, **options: Any) -> "Fake":
         self.built = options
@@ -65,22 +75,48 @@ class Fake:
         keys = ("tape", "files", "rows", "ticks_added", "rows_rejected", "blocks", "seconds")
         return dict(zip(keys, ("eurusd-1", 1, 2, 8, 1, 1, 0.1), strict=True)) | {"rejects": "rejects.csv"}
 
-    async def run(
-        self, feeds: Any, options: Any, strategies: Any, parameters: Any, symbols: Any, progress: Any
-    ) -> dict[str, Any]:
-        self._note(feeds=feeds, options=options, strategies=strategies, parameters=parameters, symbols=symbols)
-        return {
-            "desk": "main", "files": 1, "rows": 2, "rows_rejected": 0, "ticks_added": 8, "ordinal": 12, "events": 4,
-            "signals": 1, "seconds": 0.5, "rejects": None,
-        }  # fmt: skip
+    async def run(self, wanted: Wanted, progress: Any) -> dict[str, Any]:
+        self._note(wanted=wanted)
+        progress("reading a.csv", 1, 2, "B")
+        return REPORT
+
+    async def up(
+        self, wanted: Wanted | None, services: Any, progress: Any, console: Any, *, until_fed: bool
+    ) -> dict[str, Any] | None:
+        self._note(wanted=wanted, services=tuple(services), shown=console is not None, until_fed=until_fed)
+        return REPORT if wanted else None
 
     async def signals(self, symbol: Any, strategy: Any, start: Any, end: Any) -> list[dict[str, Any]]:
         self._note(symbol=symbol, strategy=strategy, start=start, end=end)
         return [SIGNAL]
 
-    async def verify(self, progress: Any) -> Mapping[str, Any]:
-        self._note()
+    async def verify(self, progress: Any, engines: Path | None = None) -> Mapping[str, Any]:
+        self._note(engines=engines)
         return self.verified
+
+    async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
+        self._note(reason=reason, flatten=flatten)
+        return self.outcome
+
+    async def resume(self, reason: str) -> Mapping[str, Any]:
+        self._note(reason=reason)
+        return self.outcome
+
+    async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._note(terms=terms)
+        return self.outcome
+
+    async def cancel(self, order: str) -> Mapping[str, Any]:
+        self._note(order=order)
+        return self.outcome
+
+    async def import_calendar(self, path: Path) -> Mapping[str, Any]:
+        self._note(path=path)
+        return {"entries": 1_234} | self.outcome
+
+    def policies(self) -> list[dict[str, Any]]:
+        content = {"limits": {"daily_loss_ppm": 50_000}, "strategic": {"sessions": ["london", "new_york"]}}
+        return [{"policy": "ftmo-x@1", "hash": "0123456789abcdef", "content": content}]
 
     async def bench(self, names: Any, report: Callable[[Mapping[str, Any]], None]) -> None:
         report({"name": "append", "value": 0.3, "unit": "ms", "baseline": "raw", "ratio": 1.1, "how": "so"})
@@ -96,8 +132,11 @@ def fake() -> Fake:
     return Fake()
 
 
-@pytest.fixture
-def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+def command_line(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`cdb` with these arguments: its exit code, and what it printed on either output."""
+
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["cdb", *arguments])
         monkeypatch.setenv("COLUMNS", "120")
@@ -109,11 +148,16 @@ def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return run
 
 
+@pytest.fixture
+def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    return command_line(fake, monkeypatch, capsys)
+
+
 def test_run_without_options_plays_the_demo_with_the_default_strategy(fake: Fake, cdb: Callable[..., Any]) -> None:
     code, out, _ = cdb("run", "--exit-when-done")
     assert code == 0
-    assert fake.asked["feeds"] == ["demo"]
-    assert fake.asked["strategies"] == ["m5_bos_retest"]
+    assert fake.asked["wanted"].feeds == ["demo"]
+    assert fake.asked["wanted"].strategies == ["m5_bos_retest"]
     assert "synthetic" in out
 
 
@@ -125,16 +169,16 @@ def test_run_passes_everything_on(fake: Fake, cdb: Callable[..., Any]) -> None:
     )  # fmt: skip
     assert code == 0
     assert fake.built == {"data_dir": Path("D"), "log_level": None, "desk": "d2"}
-    assert fake.asked == {
-        "feeds": ["file:a.csv", "file:b.csv"],
-        "options": {
+    assert fake.asked["wanted"] == Wanted(
+        feeds=["file:a.csv", "file:b.csv"],
+        options={
             "symbol": None, "default_symbol": "EURUSD", "venue": "oanda", "format": "auto", "price": "bid",
             "strict": True, "spread_pips": Decimal("0.6"),
         },
-        "strategies": ["ema_cross@1"],
-        "parameters": {"fast": "5"},
-        "symbols": ["EURUSD"],
-    }  # fmt: skip
+        strategies=["ema_cross@1"],
+        parameters={"fast": "5"},
+        symbols=["EURUSD"],
+    )  # fmt: skip
     assert json.loads(out)["signals"] == 1
 
 
@@ -212,7 +256,6 @@ def test_an_error_is_one_line_and_its_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["run", "--speed", "warp"], "'warp'"),
         (["run", "--param", "fast"], "'fast'"),
         (["run", "--price", "middle"], "'middle'"),
         (["run", "--spread", "wide"], "'wide'"),

@@ -1,5 +1,6 @@
 """A set of files onto a tape: once, in order, and on from where an interruption left it, to the very same records."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from domain.ports import Log
 from domain.tape import Block, empty_ticks, market
 from gateways import file_feed, sequencer
 from gateways.feeds.files import FileSet
-from gateways.file_feed import BLOCKS_AHEAD, Fed, feed_files
+from gateways.file_feed import BLOCKS_AHEAD, Fed, Pace, as_if_now, feed_files
 from gateways.sequencer import Sequencer
 from tests import canonical, logs
 from tests.canonical import MINUTE_NS, file_set
@@ -293,3 +294,101 @@ async def test_a_feed_stays_at_most_two_blocks_ahead_of_the_reader_and_tells_its
     assert asked == sorted(asked)
     assert durable == sorted(durable)
     assert durable[-1] == len(TICKS)
+
+
+# -- pace --------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes only while somebody pauses, or when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def pause(self, seconds: float) -> None:
+        assert seconds > 0
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def seconds(*times: float) -> Any:
+    return np.array([round(time * 1e9) for time in times], np.int64) + canonical.MONDAY
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 60.0])
+async def test_ticks_are_due_speed_times_as_fast_as_the_market(speed: float) -> None:
+    clock = Clock()
+    pace = Pace(speed, clock=clock, pause=clock.pause)
+    assert await pace.due(seconds(0, 0, 30, 60)) == 2
+    assert clock.pauses == []
+    assert await pace.due(seconds(30, 60)) == 1
+    assert clock.pauses == [pytest.approx(30 / speed)]
+    clock.now += 45 / speed  # the desk was busy: what is late comes at once
+    assert await pace.due(seconds(60, 75, 75.1)) == 2
+    assert len(clock.pauses) == 1
+
+
+async def test_a_pace_begins_with_the_first_tick_that_it_is_asked_about() -> None:
+    """A feed that goes on where it was stopped does not wait for what it has played."""
+    clock = Clock()
+    pace = Pace(1.0, clock=clock, pause=clock.pause)
+    assert await pace.due(seconds(10_000, 10_001)) == 1
+    assert clock.pauses == []
+
+
+async def test_at_least_one_tick_is_due_also_when_a_pause_was_too_short() -> None:
+    clock = Clock()
+
+    async def short(seconds: float) -> None:
+        clock.now += seconds * 0.999
+
+    pace = Pace(1.0, clock=clock, pause=short)
+    await pace.due(seconds(0))
+    assert await pace.due(seconds(5, 6)) == 1
+
+
+async def test_a_paced_feed_is_the_same_feed_in_its_own_time() -> None:
+    plain, paced, clock = MemoryLog(), MemoryLog(), Clock()
+    await feed(plain, FIRST)
+    await feed(paced, FIRST, pace=Pace(60.0, clock=clock, pause=clock.pause))
+    assert await on_tape(paced) == await on_tape(plain)
+    span = int(TICKS["event_time"][-1] - TICKS["event_time"][0]) / 1e9
+    assert sum(clock.pauses) == pytest.approx(span / 60)
+
+
+# -- as if now ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_as_if_now_keeps_every_distance_and_leaves_the_recording_alone() -> None:
+    before = TICKS.tobytes()
+    now = int(TICKS["event_time"][0]) + 10**15 + 7
+    played = as_if_now(FIRST, now)
+    assert TICKS.tobytes() == before
+    assert played.ticks["event_time"][0] == played.ticks["receive_time"][0] == now
+    for field in ("event_time", "receive_time"):
+        assert np.diff(played.ticks[field]).tolist() == np.diff(TICKS[field]).tolist()
+    for field in ("bid", "ask", "instrument", "kind", "reference"):
+        assert played.ticks[field].tolist() == TICKS[field].tolist()
+    assert (played.symbols, played.files) == (FIRST.symbols, FIRST.files)
+
+
+def test_every_moment_of_playing_is_a_feed_of_its_own_and_the_same_moment_the_same() -> None:
+    first, second, again = (as_if_now(FIRST, now).identity for now in (10**18, 10**18 + 1, 10**18))
+    assert first == again
+    assert len({first, second, FIRST.identity, as_if_now(SECOND, 10**18).identity}) == 4
+
+
+async def test_a_live_tape_takes_a_feed_that_says_to_begin_before_it_was_opened() -> None:
+    """A live tape stamps what comes with the time at which it comes: nothing can be too early."""
+    log, now = MemoryLog(), time.time_ns()
+    small = as_if_now(file_set(TICKS[:5].copy(), name="small.csv"), now)
+    async with Sequencer.open(StoredTape(log, "main"), live=True) as writer:
+        await writer.prepare([instrument_for("EURUSD")], now)
+        await writer.activate_engine(1)
+        assert (await feed_files(writer, small)).ticks == 5
+    stored = await records(log)
+    assert stored[market(stored)]["receive_time"].min() > now

@@ -1,12 +1,36 @@
-"""A desk for the tests of operations: a script on its tape, and engines that decide on it."""
+"""A desk for the tests of operations: a script on its tape, engines that decide on it, and the real command."""
 
-from typing import Any
+import asyncio
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import psutil
+
+from adapters import processes
+from adapters.jetstream import JetStreamLog
 from adapters.ledger import StoredLedger
 from adapters.tape_log import StoredTape
+from domain.instructions import Instructed
 from domain.ports import Log, TapeEnd
+from ops.composition import open_log
 from ops.core import Core
+from ops.desk import Desk
+from ops.settings import load
 from tests import canonical
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("ws", "core", "risk", "execution")
+DEADLINE_S = 40
 
 DESK = "main"
 SCRIPT: list[Any] = [
@@ -42,3 +66,147 @@ async def decide(log: Log, until: int = LAST, desk: str = DESK) -> Core:
 async def ledger(log: Log, desk: str = DESK) -> list[bytes]:
     """The lines of the ledger."""
     return [event.line async for page in StoredLedger(log, desk).read() for event in page]
+
+
+# -- the real command, with servers of its own -------------------------------------------------------------------------
+
+
+class Ended(NamedTuple):
+    """A command that has ended: its exit code, its lines of JSON, and what it said on standard error."""
+
+    code: int
+    rows: list[dict[str, Any]]
+    said: str
+
+
+class Cdb:
+    """A data directory, and `cdb` commands on it, with health pages on ports that nobody else uses."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ports = {service: processes.free_port() for service in SERVICES}
+        self._started: list[Process] = []
+
+    async def start(self, *arguments: str) -> Process:
+        ports = {f"CDB_{service.upper()}_PORT": str(port) for service, port in self.ports.items()}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ops.main", "--data-dir", str(self.path), *arguments, cwd=ROOT,
+            stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True, env=os.environ | ports,
+        )  # fmt: skip
+        self._started.append(process)
+        return process
+
+    async def __call__(self, *arguments: str) -> Ended:
+        """Run a command to its end."""
+        return await ended(await self.start(*arguments))
+
+    async def interrupted(self, process: Process, by: int = signal.SIGINT) -> Ended:
+        """What a command says that is stopped from outside."""
+        process.send_signal(by)
+        return await ended(process)
+
+    def desk(self, name: str = DESK) -> Desk:
+        """The same operations in this process, which is quicker."""
+        return Desk(data_dir=self.path, desk=name)
+
+    async def assert_verified(self, desk: str = DESK) -> None:
+        """Every decision is what the engine computes from the tape."""
+        found = await self.desk(desk).verify(lambda *_: None)
+        assert (found["diverged"], found["pending"], found["problem"]) == (0, 0, None), found
+        assert found["checked"] > 0
+
+    def server(self) -> psutil.Process | None:
+        return processes.find("nats-server", "-c", self.path / "nats" / "nats-server.conf")
+
+    async def page(self, service: str, name: str = "health") -> tuple[int, dict[str, Any]] | None:
+        """Status and content of a page; None when nobody answers."""
+        url = f"http://127.0.0.1:{self.ports[service]}/{name}"
+
+        def get() -> tuple[int, dict[str, Any]] | None:
+            try:
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    return answer.status, json.load(answer)
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, json.load(error)
+            except OSError:
+                return None
+
+        return await asyncio.to_thread(get)
+
+    async def ready(self, process: Process, *services: str) -> None:
+        """Wait until these services say that they are."""
+        for service in services:
+            await until(lambda service=service: self._is_ready(process, service))  # type: ignore[misc]
+
+    async def _is_ready(self, process: Process, service: str) -> bool:
+        assert process.returncode is None, await ended(process)
+        page = await self.page(service, "ready")
+        return page is not None and page[0] == 200
+
+    async def ordinal(self) -> int:
+        """How far the engine of the desk that runs has come."""
+        page = await self.page("core")
+        return int(page[1]["figures"].get("ordinal", 0)) if page else 0
+
+    async def reaches(self, ordinal: int) -> None:
+        async def reached() -> bool:
+            return await self.ordinal() >= ordinal
+
+        await until(reached)
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[JetStreamLog]:
+        """The log of this folder, by the server that runs or one that is started for it."""
+        async with open_log(load(data_dir=self.path)) as log:
+            yield log
+
+    def assert_nothing_is_left(self) -> None:
+        assert self.server() is None
+        assert list((self.path / "users").iterdir()) == []
+
+    async def close(self) -> None:
+        """Leave nothing behind a test that failed."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if (server := self.server()) is not None:
+            processes.kill(server)
+
+
+async def ended(process: Process) -> Ended:
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(
+        process.returncode, [json.loads(line) for line in out.splitlines() if line.startswith(b"{")], err.decode()
+    )
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition; the deadline is the test's last word."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not await condition():  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0.02)
+
+
+async def tape_of(log: Log, desk: str = DESK) -> list[Any]:
+    """Blocks and instructions."""
+    return [message async for page in StoredTape(log, desk).read() for message in page]
+
+
+async def instructions(log: Log, desk: str = DESK) -> list[Any]:
+    """What was said on a desk's tape, as (ordinal, instruction)."""
+    return [message for message in await tape_of(log, desk) if isinstance(message, Instructed)]
+
+
+def write_quotes(path: Path, count: int, *, step_ms: int = 100, start: str = "2018-06-13T12:00:00") -> Path:
+    """Quotes that swing, so that averages of ticks cross again and again."""
+    first = int(np.datetime64(start, "ms").astype(np.int64))
+    rows = []
+    for number in range(count):
+        bid = 1.10 + 0.002 * np.sin(number / 7)
+        rows.append(f"{first + number * step_ms},{bid:.5f},{bid + 0.00008:.5f}\n")
+    path.write_text("time,bid,ask\n" + "".join(rows))
+    return path

@@ -14,6 +14,7 @@ from adapters.subjects import snapshot
 from domain.engine import Engine
 from domain.errors import Conflict, Diverged, TapeBroken, Unavailable
 from domain.ports import Append, Log, Message
+from domain.snapshot import save
 from ops import core as core_module
 from tests import canonical, logs
 from tests.ops.desks import DESK, LAST, LEDGER, SCRIPT, core, decide, ledger, write_tape
@@ -114,7 +115,7 @@ async def test_a_snapshot_beyond_the_end_of_the_ledger_is_discarded(log: MemoryL
     """A store restored from a backup of the ledger alone."""
     ahead = Engine()
     canonical.ledger(canonical.messages(SCRIPT), ahead)
-    await SnapshotStore(log, DESK).save(ahead.snapshot())
+    await SnapshotStore(log, DESK).save(save(ahead))
     await decide(log)
     assert await ledger(log) == LEDGER
 
@@ -126,7 +127,7 @@ async def test_a_snapshot_beyond_the_end_of_the_tape_is_discarded() -> None:
     canonical.ledger(canonical.messages(SCRIPT[:7]), ahead)
     canonical.ledger(canonical.messages([canonical.market_ticks(10)], first=ahead.ordinal + 1), ahead)
     await decide(log, until=7)
-    await SnapshotStore(log, DESK).save(ahead.snapshot())
+    await SnapshotStore(log, DESK).save(save(ahead))
     following = core(log)
     task = asyncio.create_task(following.run(until=LAST))
     async with asyncio.timeout(20):

@@ -15,7 +15,7 @@ from gateways import file_feed, sequencer
 from gateways.feeds.files import FileSet
 from gateways.sequencer import Sequencer
 from ops.datasets import dataset_name, ingest, read_dataset
-from ops.session import StrategyChoice, run_session
+from ops.session import Plan, StrategyChoice, run_session
 from tests import canonical, logs
 from tests.canonical import file_set
 from tests.ops.desks import ledger
@@ -93,7 +93,7 @@ async def test_files_and_their_dataset_are_one_feed_for_a_desk() -> None:
         await ingest(log, FILES, "dataset")
         feeds = [FILES, await read_dataset(log, "dataset")]
         for files in feeds[::-1] if by_tape_first else feeds:
-            await run_session(log, "main", files, [StrategyChoice("ema_cross")])
+            await run_session(log, "main", Plan(files, [StrategyChoice("ema_cross")]))
         outcomes.append(([c for c in await contents(log, "main") if isinstance(c, tuple)], await ledger(log)))
         assert len([m for m in await logs.stored(log, "tape.main") if m.headers["Topic"] == "feed_opened"]) == 1
     assert outcomes[0][1] == outcomes[1][1]
@@ -114,7 +114,7 @@ async def test_a_dataset_of_several_feeds_comes_back_whole_and_in_its_own_number
     assert back.identity[:16] not in (FILES.identity[:16], LATER.identity[:16])
     twice = await read_dataset(log, "both")
     assert twice.identity == back.identity
-    await run_session(log, "main", back, [StrategyChoice("ema_cross")])
+    await run_session(log, "main", Plan(back, [StrategyChoice("ema_cross")]))
     assert same(await read_dataset(log, "main"), back)
 
 

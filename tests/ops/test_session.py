@@ -13,13 +13,15 @@ from adapters.nats_server import NatsServer
 from adapters.tape_log import StoredTape
 from domain.errors import Conflict, DeskError, Diverged, InvalidInput, Overlap, Unavailable, UnknownStrategy
 from domain.events import SignalRaised
-from domain.instructions import Instructed, StrategyDeactivated
+from domain.instructions import CalendarImported, Instructed, NewsEntry, StrategyDeactivated
+from domain.policy import policy_named
 from domain.ports import Append, Log
 from domain.tape import CLOCK, Block
 from gateways import file_feed, sequencer
 from gateways.feeds.files import FeedOptions, FileSet, read_files
 from gateways.file_feed import BLOCKS_AHEAD
-from ops.session import SessionReport, StrategyChoice, beside, run_session
+from gateways.halt_latch import HaltLatch
+from ops.session import Plan, SessionReport, StrategyChoice, beside, run_session
 from ops.verify import verify
 from tests import canonical, logs
 from tests.canonical import file_set
@@ -29,6 +31,7 @@ TICKS = canonical.market_ticks(4_000, seed=21, symbols=2)
 FILES = file_set(TICKS, "EURUSD", "GBPUSD", name="first.csv")
 LATER_TICKS = canonical.market_ticks(1_000, seed=22, symbols=2, start=int(TICKS["receive_time"][-1]) + 10**9)
 LATER = file_set(LATER_TICKS, "EURUSD", "GBPUSD", name="later.csv")
+SYMBOLS = canonical.SYMBOLS
 BOS, EMA = StrategyChoice("m5_bos_retest"), StrategyChoice("ema_cross")
 
 
@@ -47,10 +50,15 @@ async def any_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 
 
 async def session(
-    log: Log, files: FileSet = FILES, *choices: StrategyChoice, desk: str = "main", **options: Any
+    log: Log,
+    files: FileSet = FILES,
+    *choices: StrategyChoice,
+    desk: str = "main",
+    latch: HaltLatch | None = None,
+    **plan: Any,
 ) -> SessionReport:
     async with asyncio.timeout(60):
-        return await run_session(log, desk, files, list(choices or (BOS, EMA)), **options)
+        return await run_session(log, desk, Plan(files, list(choices or (BOS, EMA)), **plan), latch=latch)
 
 
 async def tape_of(log: Log, desk: str = "main") -> list[Any]:
@@ -85,8 +93,8 @@ async def test_a_session_decides_on_every_record_and_can_be_proven(any_log: Log)
     assert (found.checked, found.diverged, found.pending, found.passed) == (len(recorded), 0, 0, True)
     kinds = [instruction.kind for instruction in await instructions(any_log, desk)]
     assert kinds == [
-        "tape_opened", "instrument_declared", "instrument_declared", "engine_activated", "strategy_activated",
-        "strategy_activated", "feed_opened", "feed_completed",
+        "tape_opened", "instrument_declared", "instrument_declared", "engine_activated", "account_opened",
+        "policy_activated", "strategy_activated", "strategy_activated", "feed_opened", "feed_completed",
     ]  # fmt: skip
 
 
@@ -196,6 +204,101 @@ async def test_desks_know_nothing_of_each_other(any_log: Log) -> None:
     alone = MemoryLog()
     await session(alone, LATER, EMA)
     assert await content(any_log, two) == await content(alone)
+
+
+# -- what stands before the first tick ---------------------------------------------------------------------------------
+
+NEWS = tuple(
+    NewsEntry(time_ns=canonical.MONDAY + number * 10**12, currency="USD", impact=3, title=f"release {number}")
+    for number in range(2_500)  # more than one instruction holds
+)
+FTMO = policy_named("ftmo-2step-challenge")
+
+
+async def kinds(log: Log) -> list[str]:
+    return [instruction.kind for instruction in await instructions(log)]
+
+
+async def test_account_policy_and_calendar_stand_before_the_first_tick_and_are_not_written_twice() -> None:
+    log = MemoryLog()
+    plan: dict[str, Any] = {"account": ("EUR", 5_000 * 10**9), "policy": FTMO, "calendar": ("week.csv", NEWS)}
+    report = await session(log, **plan)
+    assert (report.currency, report.initial_nanos, report.policy) == ("EUR", 5_000 * 10**9, "ftmo-2step-challenge@1")
+    stood = await tape_of(log)
+    first = next(index for index, message in enumerate(stood) if isinstance(message, Block))
+    said = [message.instruction for message in stood[:first]]
+    assert [one.kind for one in said] == [
+        "tape_opened", "instrument_declared", "instrument_declared", "engine_activated", "account_opened",
+        "policy_activated", "calendar_imported", "calendar_imported", "strategy_activated", "strategy_activated",
+        "feed_opened",
+    ]  # fmt: skip
+    imported = [one for one in said if isinstance(one, CalendarImported)]
+    assert sum((one.entries for one in imported), ()) == NEWS
+    assert {one.source for one in imported} == {"week.csv"}
+    before = await content(log)
+    for again in (plan, {"account": ("EUR", None)}, {"account": (None, 5_000 * 10**9)}, {}):
+        assert (await session(log, **again)).currency == "EUR"
+        unchanged = await content(log) == before  # the difference of thousands of entries tells nothing
+        assert unchanged, again
+    assert (await verify(log, "main", StoredTape(log, "main"))).passed
+
+
+async def test_a_calendar_that_has_grown_adds_only_what_is_new() -> None:
+    log = MemoryLog()
+    await session(log, calendar=("week.csv", NEWS[:3]))
+    await session(log, LATER, calendar=("longer.csv", NEWS[1:5]))
+    imported = [one.entries for one in await instructions(log) if isinstance(one, CalendarImported)]
+    assert imported == [NEWS[:3], NEWS[3:5]]
+
+
+@pytest.mark.parametrize("account", [("EUR", None), (None, 1_000 * 10**9), ("USD", 100_001 * 10**9)])
+async def test_another_account_is_refused_and_nothing_is_written(account: tuple[str | None, int | None]) -> None:
+    log = MemoryLog()
+    await session(log)
+    before = await content(log)
+    more = file_set(canonical.market_ticks(9, seed=5, symbols=3, start=int(LATER_TICKS["receive_time"][-1])), *SYMBOLS)
+    with pytest.raises(InvalidInput, match=r"tape main has an account of 100,000 USD, not of .*--desk NEW"):
+        await session(log, more, account=account, policy=FTMO, calendar=("week.csv", NEWS))
+    assert await content(log) == before
+
+
+async def test_a_policy_holds_from_the_end_of_the_tape_on_and_none_keeps_the_standing_one() -> None:
+    log = MemoryLog()
+    assert (await session(log)).policy == "paper-default@1"
+    assert (await session(log, LATER, policy=FTMO)).policy == "ftmo-2step-challenge@1"
+    assert (await session(log, LATER)).policy == "ftmo-2step-challenge@1"
+    assert (await kinds(log)).count("policy_activated") == 2
+
+
+async def test_interrupted_among_what_stands_first_it_goes_on_to_the_same_tape() -> None:
+    whole, plan = MemoryLog(), {"account": ("EUR", 5_000 * 10**9), "policy": FTMO, "calendar": ("week.csv", NEWS)}
+    await session(whole, **plan)
+    for at in range(1, 12):
+        log = MemoryLog()
+        with pytest.raises(Unavailable):
+            await session(Stopping(log, "tape", at), **plan)
+        await session(log, **plan)
+        same = await content(log) == await content(whole)
+        assert same, f"away at append {at}"
+
+
+async def test_a_latched_halt_stands_before_the_first_tick_and_is_taken_also_when_nothing_else_is_written(
+    tmp_path: Path,
+) -> None:
+    log, latch = MemoryLog(), HaltLatch(tmp_path, "main")
+    latch.set("tester", "before anything")
+    report = await session(log, latch=latch)
+    assert (report.halted, report.approved) == (True, 0)
+    assert report.refused == report.signals > 20
+    said = await kinds(log)
+    assert said.index("trading_halted") < said.index("feed_opened")
+    latch.set("tester", "again")
+    await session(log, latch=latch)
+    assert (await kinds(log)).count("trading_halted") == 2
+    assert latch.pending() is None
+    before = await content(log)
+    await session(log, latch=latch)
+    assert await content(log) == before
 
 
 # -- interruptions -----------------------------------------------------------------------------------------------------

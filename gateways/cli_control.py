@@ -1,0 +1,174 @@
+"""Commands that change what a desk does: stop, resume, order, cancel, calendar, policies."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+from rich.markup import escape
+
+from domain.errors import InvalidInput, Unavailable
+from gateways.cli import DeskOption, JsonOption, app, await_result, decimal_of, time_of
+from gateways.terminal import err, out, print_json
+
+
+class ControlOperations(Protocol):
+    """What these commands ask of the desk. Mappings are ready for JSON."""
+
+    async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]: ...
+
+    async def resume(self, reason: str) -> Mapping[str, Any]: ...
+
+    async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    async def cancel(self, order: str) -> Mapping[str, Any]: ...
+
+    async def import_calendar(self, path: Path) -> Mapping[str, Any]: ...
+
+    def policies(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+calendar = typer.Typer(name="calendar", help="The event calendar of the news rule.", no_args_is_help=True)
+app.add_typer(calendar)
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "stopped by hand",
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close every position too.")] = False,
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Halt trading now. It goes ahead of every waiting tick, and holds also while the desk is down."""
+    report = await_result(_operations(context, desk).halt(reason, flatten=flatten), as_json=as_json)
+    if as_json:
+        print_json(report)
+    elif "latched" in report:
+        out.print(f"[bold red]Halt latched[/bold red] in {report['latched']}")
+        out.print("No desk answered. The halt is the next record of its tape, before any tick.")
+        out.print(report["reason"], style="dim", markup=False, highlight=False)
+    elif not report["ledger"]:
+        out.print(f"[bold red]The halt stands[/bold red] at {report['tape']}, before every tick that waits.")
+        out.print(report["reason"], style="dim", markup=False, highlight=False)
+    else:
+        out.print(f"[bold red]Trading is halted[/bold red] at {report['tape']}, answered by {report['ledger']}.")
+        out.print("[dim]Stops and targets go on protecting open positions. `cdb resume` ends it.[/dim]")
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is right to trade again.")] = "resumed by hand",
+    confirmed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End every halt, also that of a breached limit. Who did it is recorded."""
+    if not confirmed and not _agreed("Trade again?"):
+        raise InvalidInput("not resumed: nobody confirmed it; answer y, or give --yes")
+    _report(await_result(_operations(context, desk).resume(reason), as_json=as_json), "Trading goes on", as_json)
+
+
+@app.command()
+def order(
+    context: typer.Context,
+    side: Annotated[str, typer.Argument(help="buy or sell.")],
+    symbol: Annotated[str, typer.Argument(help="The instrument.")],
+    lots: Annotated[str, typer.Argument(help="Size in lots.")],
+    limit: Annotated[str | None, typer.Option("--limit", help="Limit price.")] = None,
+    trigger: Annotated[str | None, typer.Option("--trigger", help="Price that triggers a stop order.")] = None,
+    stop: Annotated[str | None, typer.Option("--stop", help="Stop loss of the position.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Take profit of the position.")] = None,
+    tif: Annotated[str, typer.Option("--tif", help="gtc, ioc, fok or day.")] = "gtc",
+    expires: Annotated[str | None, typer.Option("--expires", help="Market time at which it ends.")] = None,
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for a paper order: market, or limit, stop and stop-limit by the prices given. The rules may refuse it."""
+    prices = {"limit": limit, "trigger": trigger, "stop": stop, "target": target}
+    kind = "_".join([*(["stop"] if trigger else []), *(["limit"] if limit else [])]) or "market"
+    expires_at = time_of("--expires", expires)
+    terms = {
+        "side": side,
+        "symbol": symbol,
+        "type": kind,
+        "lots": decimal_of("lots", lots),
+        "time_in_force": "gtd" if expires_at else tif,
+        "expires_at_ns": _nanos(expires_at),
+        **{name: None if text is None else decimal_of(f"--{name}", text) for name, text in prices.items()},
+    }
+    report = await_result(_operations(context, desk).order(terms), as_json=as_json)
+    _report(report, "The order was judged", as_json)
+
+
+@app.command()
+def cancel(
+    context: typer.Context,
+    order: Annotated[str, typer.Argument(help="The order's id, main:123 or 123.")],
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel a working order."""
+    _report(await_result(_operations(context, desk).cancel(order), as_json=as_json), "Cancelled", as_json)
+
+
+@calendar.command("import")
+def import_calendar(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV: time,currency,impact,title.")],
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put an event calendar on the desk's tape; from there on the news rule knows it."""
+    report = await_result(_operations(context, desk).import_calendar(file), as_json=as_json)
+    _report(report, f"{report['entries']:,} entries imported", as_json)
+
+
+@app.command()
+def policies(context: typer.Context, as_json: JsonOption = False) -> None:
+    """The shipped policies, and where each differs from the defaults."""
+    for policy in context.obj.operations().policies():
+        if as_json:
+            print_json(policy)
+            continue
+        out.print(f"[bold]{policy['policy']}[/bold] [dim]{policy['hash']}[/dim]")
+        for part, values in policy["content"].items():
+            said = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+            out.print(f"    [cyan]{part}[/cyan] {said}", highlight=False)
+
+
+def _operations(context: typer.Context, desk: str | None) -> ControlOperations:
+    operations: ControlOperations = context.obj.operations(desk)
+    return operations
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # there is nobody to ask
+        return False
+
+
+def _report(report: Mapping[str, Any], done: str, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+    elif report["applied"]:
+        out.print(f"{done}: {report['tape']}, answered by {report['ledger']}. [dim]cdb why {report['ledger']}[/dim]")
+    elif not report["ledger"]:
+        err.print(f"It stands at {report['tape']}; {escape(report['reason'])}", highlight=False)
+    else:
+        err.print(f"[red]refused:[/red] {escape(report['reason'])}", highlight=False)
+    if not report["applied"]:
+        raise typer.Exit(2 if report["ledger"] else Unavailable.exit_code)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def _nanos(time: datetime | None) -> int:
+    return 0 if time is None else int(time.timestamp()) * 1_000_000_000

@@ -1,0 +1,174 @@
+"""Instructions from a person at the command line: to the desk that runs, or onto the tape of one that rests."""
+
+import asyncio
+import getpass
+import os
+import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from adapters.commands import send_command
+from adapters.jetstream import JetStreamLog
+from adapters.ledger import StoredLedger
+from adapters.progress import is_running, only_one
+from adapters.tape_log import StoredTape
+from domain.engine import prepare
+from domain.errors import InvalidInput, Unavailable
+from domain.events import LEDGER_EVENT, InstructionApplied, InstructionRefused, LedgerEvent
+from domain.instructions import Instruction, OrderRequested, StrategyActivated
+from domain.instruments import instrument_for
+from domain.tape import position
+from gateways.halt_latch import HaltLatch
+from gateways.sequencer import Sequencer
+from ops.core import Core
+from ops.session import put_latched
+from ops.takeover import make_current
+
+ANSWER_S = 30.0
+ASK_AGAIN_S = 0.05
+NANOS = 1_000_000_000
+MOST = 1_000_000_000  # lots or a price: what is larger is a slip, and its nanos would not fit
+LATEST_NS = 2**63 - 1
+
+Asked = TypeVar("Asked", bound=Instruction)
+
+
+class Outcome(NamedTuple):
+    """Where an instruction stands, and what the engine answered."""
+
+    instruction_id: str
+    tape: str  # main:1234
+    ledger: str  # main:567; "": no engine has decided yet
+    applied: bool
+    reason: str  # of a refusal, or why there is no answer
+
+
+def said(kind: type[Asked], **content: Any) -> Asked:
+    """An instruction of a person; the sequencer stamps the time. Raises InvalidInput naming what is wrong with it."""
+    try:
+        return kind(id=f"cli-{uuid.uuid4().hex}", actor=_who(), authority="operator", occurred_at_ns=0, **content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        field = str(problem["loc"][0]).removesuffix("_nanos")
+        raise InvalidInput(f"{field} {problem['input']!r}: {problem['msg']}") from None
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # an account without a name, as containers have it
+        return f"uid-{os.getuid()}"
+
+
+def order_requested(terms: Mapping[str, Any]) -> OrderRequested:
+    """An order as a person types it: symbol, side, type, lots, and prices as decimals. Raises InvalidInput."""
+    instrument = instrument_for(terms["symbol"])
+    prices = {name: terms.get(name) for name in ("limit", "trigger", "stop", "target")}
+    return said(
+        OrderRequested,
+        symbol=instrument.symbol,
+        side=terms["side"],
+        type=terms["type"],
+        quantity_nanos=_nanos("lots", terms["lots"], instrument.contract_size),
+        time_in_force=terms["time_in_force"],
+        expires_at_ns=terms["expires_at_ns"],
+        **{f"{name}_nanos": _nanos(name, price) for name, price in prices.items() if price is not None},
+    )
+
+
+def _nanos(name: str, value: Decimal, unit: int = 1) -> int:
+    if not 0 < value <= MOST:
+        raise InvalidInput(f"{name} {value} is not above 0 and at most {MOST:,}")
+    nanos = value * unit * NANOS
+    if nanos != int(nanos):
+        raise InvalidInput(f"{name} {value} has more decimals than the desk keeps; round it")
+    return int(nanos)
+
+
+def refuse_impossible(instruction: Instruction) -> None:
+    """Refuse at the tape's door what no engine could fold, for a tape keeps it for ever. Raises InvalidInput."""
+    if isinstance(instruction, StrategyActivated):
+        prepare(instruction.strategy, instruction.version, dict(instruction.parameters))
+
+
+async def instruct(
+    log: JetStreamLog, desk: str, instruction: Instruction, latch: HaltLatch, *, also_resting: bool = True
+) -> Outcome:
+    """Put an instruction on a desk's tape and wait for the engine's answer.
+
+    The running desk is asked; where its engine does not run, there is no answer yet. If no desk runs, this process
+    writes the tape and decides on it, unless `also_resting` is False. Raises InvalidInput for a desk without a tape,
+    Conflict when the desk starts at this moment, Unavailable.
+    """
+    refuse_impossible(instruction)
+    ledger = StoredLedger(log, desk)
+    known = (await ledger.end()).number
+    if await is_running(log.connection, desk, "ws"):
+        ordinal, decided = await send_command(log.connection, desk, instruction), False
+    elif also_resting:
+        ordinal, decided = await _instruct_resting(log, desk, instruction, latch), True
+    else:
+        raise Unavailable(f"nobody writes the tape of desk {desk}{await _others(log, desk)}")
+    if not decided and not await is_running(log.connection, desk, "core"):
+        return Outcome(instruction.id, position(desk, ordinal), "", False, "no engine runs: it decides when it starts")
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await _answer(ledger, known, desk, ordinal, instruction.id)
+    except TimeoutError:
+        raise Unavailable(
+            f"{instruction.kind} stands on the tape at {position(desk, ordinal)}, but no engine decided on it within "
+            f"{ANSWER_S:g} s; see `cdb status`"
+        ) from None
+
+
+async def _others(log: JetStreamLog, desk: str) -> str:
+    """What to say about a desk that may be mistyped."""
+    tapes = [subject.removeprefix("tape.") for subject in await log.subjects("tape.*")]
+    return "" if desk in tapes else f", which has no tape yet; there are {', '.join(tapes) or 'none'}"
+
+
+async def _instruct_resting(log: JetStreamLog, desk: str, instruction: Instruction, latch: HaltLatch) -> int:
+    """Write it as the desk's own services would, in their place. A halt that waits goes first, as it was said first."""
+    tape = StoredTape(log, desk)
+    async with AsyncExitStack() as places:
+        await places.enter_async_context(only_one(log.connection, desk, "ws"))
+        if not (await tape.end()).ordinal:
+            raise InvalidInput(f"desk {desk} has no tape yet: give it a feed first (`cdb up --feed ...`)")
+        await make_current(log, desk)
+        async with Sequencer.open(tape) as sequencer:
+            if not sequencer.standing.engine:
+                raise InvalidInput(f"tape {desk!r} is a dataset, no desk decides on it; `cdb tapes` lists the tapes")
+        await put_latched(tape, latch)
+        async with Sequencer.open(tape) as sequencer:
+            ordinal = await sequencer.submit(instruction)
+        if not await is_running(log.connection, desk, "core"):
+            await places.enter_async_context(only_one(log.connection, desk, "core"))
+            await Core(log, desk, tape).run(until=ordinal)
+    return ordinal
+
+
+async def _answer(ledger: StoredLedger, after: int, desk: str, ordinal: int, instruction_id: str) -> Outcome:
+    wanted = f'"instruction_id":"{instruction_id}"'.encode()
+    while True:
+        async with aclosing(ledger.read(after)) as pages:
+            async for page in pages:
+                for recorded in page:
+                    if wanted in recorded.line:
+                        return _outcome(desk, ordinal, LEDGER_EVENT.validate_json(recorded.line))
+                after = page[-1].number if page else after
+        await asyncio.sleep(ASK_AGAIN_S)
+
+
+def _outcome(desk: str, ordinal: int, event: LedgerEvent) -> Outcome:
+    assert isinstance(event, InstructionApplied | InstructionRefused)
+    return Outcome(
+        event.instruction_id,
+        position(desk, ordinal),
+        position(desk, event.number),
+        isinstance(event, InstructionApplied),
+        event.reason if isinstance(event, InstructionRefused) else "",
+    )

@@ -1,0 +1,141 @@
+"""From what a person asked for to a plan: files are read and choices checked before a server is started."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from adapters.jetstream import JetStreamLog
+from adapters.tape_log import StoredTape
+from domain.engine import prepare
+from domain.errors import InvalidInput
+from domain.instruments import canonical_symbol
+from domain.policy import policy_named
+from domain.ports import Log
+from gateways.feeds.demo import demo_ticks
+from gateways.feeds.files import FeedOptions, FileSet, read_files
+from gateways.feeds.news import read_calendar
+from gateways.file_feed import Pace, as_if_now
+from gateways.standing import read_standing
+from gateways.terminal import Progressing
+from gateways.wanted import Wanted
+from ops.composition import open_log
+from ops.datasets import read_dataset
+from ops.session import Plan, StrategyChoice
+from ops.settings import Settings
+
+NANOS = 1_000_000_000
+MAX_BALANCE = 1_000_000_000
+
+
+@asynccontextmanager
+async def open_plan(
+    settings: Settings, wanted: Wanted, progress: Progressing
+) -> AsyncIterator[tuple[Plan, JetStreamLog]]:
+    """The plan, and the log that it will be written to. Raises InvalidInput, UnknownStrategy."""
+    symbols = tuple(canonical_symbol(symbol) for symbol in wanted.symbols) or None
+    choices = [_choice(name, wanted.parameters, symbols) for name in wanted.strategies]
+    policy = policy_named(wanted.policy) if wanted.policy else None
+    account = _account(wanted.balance, wanted.currency)
+    calendar = (wanted.calendar.name, read_calendar(wanted.calendar)) if wanted.calendar else None
+    live, pace = wanted.speed == "live", _pace(wanted.speed)
+    async with _files(settings, wanted, progress) as (files, log):
+        played = await _as_if_live(log, settings.desk, files) if live and len(files.ticks) else files
+        yield Plan(played, choices, policy, account, calendar, pace, wanted.engines, live), log
+
+
+async def _as_if_live(log: Log, desk: str, files: FileSet) -> FileSet:
+    """Played from now on; a play of the same files that was interrupted goes on."""
+    tape = StoredTape(log, desk)
+    end = await tape.end()
+    if end.feed:
+        began_ns = (await read_standing(tape, end)).feeds[end.feed].first_time_ns
+        interrupted = as_if_now(files, began_ns)
+        if interrupted.identity.startswith(end.feed):
+            return interrupted
+    return as_if_now(files, time.time_ns())
+
+
+@asynccontextmanager
+async def _files(
+    settings: Settings, wanted: Wanted, progress: Progressing
+) -> AsyncIterator[tuple[FileSet, JetStreamLog]]:
+    """One feed from what --feed says."""
+    feeds = wanted.feeds
+    kinds = {feed.partition(":")[0] for feed in feeds}
+    if len(kinds) != 1 or (kinds != {"file"} and len(feeds) != 1):
+        raise InvalidInput(f"--feed {', '.join(feeds)}: give one or more file:PATH, or one tape:NAME, or demo")
+    kind, _, rest = feeds[0].partition(":")
+    if kind == "file":
+        paths = [Path(feed.partition(":")[2]).expanduser() for feed in feeds]
+        files = read_files(paths, feed_options(wanted.options), reading(progress))
+        async with open_log(settings) as log:
+            yield files, log
+    elif kind == "tape" and rest:
+        async with open_log(settings) as log:
+            yield await read_dataset(log, rest), log
+    elif feeds[0] == "demo":
+        async with open_log(settings) as log:
+            yield demo_ticks(), log
+    else:
+        raise InvalidInput(f"--feed {feeds[0]!r} is not file:PATH, tape:NAME or demo")
+
+
+def feed_options(options: Mapping[str, Any]) -> FeedOptions:
+    """What the caller says about files. Raises InvalidInput naming the option."""
+    try:
+        return FeedOptions(**options)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise InvalidInput(f"--{problem['loc'][0]} {problem['input']!r}: {problem['msg']}") from None
+
+
+def reading(progress: Progressing) -> Callable[[str, int, int], None]:
+    """Progress of reading files, as the terminal shows it."""
+    return lambda name, done, total: progress(f"reading {name}", done, total, "B")
+
+
+def _pace(speed: str) -> Pace | None:
+    if speed == "max":
+        return None
+    try:
+        times = 1.0 if speed == "live" else float(speed)
+    except ValueError:
+        times = 0.0
+    if not 0.01 <= times <= 1_000_000:
+        raise InvalidInput(
+            f"--speed {speed!r} is not max, live, or a number from 0.01 to 1000000 (times real time); for example 60"
+        )
+    return Pace(times)
+
+
+def _account(balance: Decimal | None, currency: str | None) -> tuple[str | None, int | None] | None:
+    if balance is None and currency is None:
+        return None
+    if balance is not None and not 0 < balance <= MAX_BALANCE:
+        raise InvalidInput(f"--balance {balance} is not above 0 and at most {MAX_BALANCE:,}")
+    if currency is not None and not re.fullmatch(r"[A-Z]{3,8}", currency):
+        raise InvalidInput(f"--currency {currency!r} is not a currency such as USD")
+    if balance is not None and balance * NANOS != int(balance * NANOS):
+        raise InvalidInput(f"--balance {balance} has more than nine decimals; round it")
+    return currency, None if balance is None else int(balance * NANOS)
+
+
+def _choice(name: str, parameters: Mapping[str, str], symbols: tuple[str, ...] | None) -> StrategyChoice:
+    match = re.fullmatch(r"([a-z0-9_]+)(?:@v?(\d+))?", name)
+    if not match:
+        raise InvalidInput(f"--strategy {name!r} is not a name or name@version; `cdb strategies` lists them")
+    own = {name.removeprefix(f"{match[1]}."): value for name, value in parameters.items() if _concerns(name, match[1])}
+    choice = StrategyChoice(match[1], int(match[2]) if match[2] else None, dict(own), symbols)
+    prepare(choice.name, choice.version, choice.parameters)
+    return choice
+
+
+def _concerns(parameter: str, strategy: str) -> bool:
+    """`window_bars` is of every strategy, `ema_cross.fast` of that one."""
+    return "." not in parameter or parameter.startswith(f"{strategy}.")

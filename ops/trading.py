@@ -1,0 +1,133 @@
+"""What a trader and an operator do: run a feed, keep the desk up, halt and resume it, ask for orders."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from adapters.progress import only_one
+from domain.errors import DeskError, InvalidInput
+from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
+from domain.policy import POLICIES
+from gateways.feeds.news import calendar_parts, read_calendar
+from gateways.halt_latch import MAX_REASON
+from gateways.live_view import LiveView
+from gateways.terminal import Progressing
+from gateways.wanted import Wanted
+from ops.composition import open_log
+from ops.control import Outcome, instruct, order_requested, said
+from ops.plans import open_plan
+from ops.rejects import written_rejects
+from ops.services import DeskServices, halt_latch
+from ops.session import report_of, run_session
+from ops.settings import Settings
+from ops.warm import warmed_up
+from ops.watch import Watch
+
+STOP_S = 3.0  # how long a halt waits for a server that is away, before it is latched
+
+
+class TradingOperations:
+    """Of gateways.cli.Operations, what changes a desk."""
+
+    _settings: Settings
+
+    async def run(self, wanted: Wanted, progress: Progressing) -> Mapping[str, Any]:
+        """Put a feed on the tape and decide on it, then stop."""
+        await warmed_up(progress)
+        desk = self._settings.desk
+        async with (
+            open_plan(self._settings, wanted, progress) as (plan, log),
+            only_one(log.connection, desk, "ws"),
+            only_one(log.connection, desk, "core"),
+        ):
+            rejects, ticks = written_rejects(self._settings, plan.files), len(plan.files.ticks)
+
+            def told(done: int) -> None:
+                progress("tape and engine", done, ticks, "ticks")
+
+            report = await run_session(log, desk, plan, latch=halt_latch(self._settings), progress=told)
+        return report._asdict() | {"rejects": rejects}
+
+    async def up(
+        self,
+        wanted: Wanted | None,
+        services: Sequence[str],
+        progress: Progressing,
+        console: Console | None,
+        *,
+        until_fed: bool,
+    ) -> Mapping[str, Any] | None:
+        """Run services until they are stopped, or until the feed is decided on. The report is None without a feed."""
+        await warmed_up(progress)
+        async with AsyncExitStack() as stack:
+            if wanted:
+                plan, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+            else:
+                plan, log = None, await stack.enter_async_context(open_log(self._settings))
+            rejects = written_rejects(self._settings, plan.files) if plan else None
+            watch = Watch(self._settings.desk, wanted.speed if wanted else "", len(plan.files.ticks) if plan else 0)
+            desk = DeskServices(self._settings, log, plan, observe=watch.observe, progress=watch.progress)
+            started = time.perf_counter()
+            if console:
+                watch.view = await stack.enter_async_context(LiveView(lambda: watch.look(desk.core), console))
+            await desk.run(services, until_fed=until_fed)
+            if plan is None:
+                return None
+            seconds = time.perf_counter() - started
+            report = report_of(self._settings.desk, plan, desk.tally, desk.core.engine, desk.ticks_added, seconds)
+        return report._asdict() | {"rejects": rejects}
+
+    async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
+        """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before
+        its next record."""
+        settings, latch = self._settings.model_copy(update={"retry_budget_seconds": STOP_S}), halt_latch(self._settings)
+        halt = said(TradingHalted, reason=reason.strip()[:MAX_REASON] or "no reason given", flatten=flatten)
+        try:
+            async with open_log(settings) as log:
+                return (await instruct(log, settings.desk, halt, latch, also_resting=False))._asdict()
+        except DeskError as error:
+            return {"latched": str(latch.set(halt.actor, halt.reason, flatten=flatten)), "reason": str(error)}
+
+    async def resume(self, reason: str) -> Mapping[str, Any]:
+        """End every halt."""
+        return (await self._instruct(said(TradingResumed, reason=reason.strip())))._asdict()
+
+    async def import_calendar(self, path: Path) -> Mapping[str, Any]:
+        """Put an event calendar on the tape. The report is of its last piece, or of the first that was refused."""
+        entries = read_calendar(path)
+        for part in calendar_parts(entries):
+            outcome = await self._instruct(said(CalendarImported, source=path.name, entries=part))
+            if not outcome.applied:
+                break
+        return {"entries": len(entries)} | outcome._asdict()
+
+    async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask for a paper order; the verdict is in the ledger."""
+        return (await self._instruct(order_requested(terms)))._asdict()
+
+    async def cancel(self, order: str) -> Mapping[str, Any]:
+        """Cancel a working order by its id."""
+        number = order.removeprefix(f"{self._settings.desk}:")
+        if not re.fullmatch(r"[0-9]{1,18}", number):
+            raise InvalidInput(f"order {order!r} is not an id such as {self._settings.desk}:123; see `cdb status`")
+        return (await self._instruct(said(CancelRequested, order=int(number))))._asdict()
+
+    def policies(self) -> Sequence[Mapping[str, Any]]:
+        """The shipped policies, with what they change."""
+        return [
+            {
+                "policy": f"{policy.name}@{policy.version}",
+                "hash": policy.hash,
+                "content": policy.model_dump(mode="json", exclude_defaults=True, exclude={"name", "version", "fees"}),
+            }
+            for policy in POLICIES.values()
+        ]
+
+    async def _instruct(self, instruction: Instruction) -> Outcome:
+        async with open_log(self._settings) as log:
+            return await instruct(log, self._settings.desk, instruction, halt_latch(self._settings))

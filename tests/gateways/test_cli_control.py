@@ -1,0 +1,161 @@
+"""`cdb stop`, `resume`, `order`, `cancel`, `calendar`, `policies`: what they ask, what they answer, how they exit."""
+
+import io
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.errors import Unavailable
+from tests.gateways.test_cli import APPLIED, Fake, command_line
+
+REFUSED = APPLIED | {"applied": False, "reason": "order 7 is not working [as such]"}
+UNDECIDED = APPLIED | {"applied": False, "ledger": "", "reason": "no engine runs"}
+LATCHED = {"latched": "halts/main.json", "reason": "nobody writes the tape"}
+COMMANDS = [["resume", "--yes"], ["order", "buy", "EURUSD", "1"], ["cancel", "7"], ["calendar", "import", "week.csv"]]
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    return command_line(fake, monkeypatch, capsys)
+
+
+def test_a_halt_is_passed_on_and_its_place_named(fake: Fake, cdb: Callable[..., Any]) -> None:
+    code, out, _ = cdb("stop", "--reason", "news at two", "--flatten", "--desk", "d2")
+    assert code == 0
+    assert fake.asked == {"reason": "news at two", "flatten": True}
+    assert fake.built["desk"] == "d2"
+    assert "Trading is halted at main:12, answered by main:5." in out
+    assert json.loads(cdb("stop", "--json")[1]) == APPLIED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [(LATCHED, "Halt latched in halts/main.json"), (UNDECIDED, "The halt stands at main:12")],
+)
+def test_a_halt_that_nobody_answers_is_a_halt(
+    fake: Fake, cdb: Callable[..., Any], outcome: dict[str, Any], told: str
+) -> None:
+    fake.outcome = outcome
+    code, out, _ = cdb("stop")
+    assert code == 0
+    assert told in out
+    assert outcome["reason"] in out
+    assert "Trading is halted" not in out
+
+
+@pytest.mark.parametrize("answer", ["", "n\n", "\n", "nonsense\nn\n"])
+def test_resume_asks_and_does_nothing_without_a_yes(
+    fake: Fake, cdb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    code, _, err = cdb("resume")
+    assert code == 2
+    assert "Trade again?" in err
+    assert "not resumed" in err
+    assert fake.asked == {}
+
+
+def test_resume_goes_on_when_somebody_says_yes(
+    fake: Fake, cdb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert cdb("resume", "--reason", "all is well")[0] == 0
+    assert fake.asked == {"reason": "all is well"}
+
+
+@pytest.mark.parametrize(
+    ("prices", "kind"),
+    [
+        ([], "market"),
+        (["--limit", "1.1"], "limit"),
+        (["--trigger", "1.2"], "stop"),
+        (["--limit", "1.1", "--trigger", "1.2"], "stop_limit"),
+        (["--stop", "1.0", "--target", "1.3"], "market"),
+    ],
+)
+def test_the_prices_given_make_the_type_of_an_order(
+    fake: Fake, cdb: Callable[..., Any], prices: list[str], kind: str
+) -> None:
+    assert cdb("order", "sell", "EURUSD", "0.25", *prices, "--tif", "day")[0] == 0
+    given = dict(zip([name[2:] for name in prices[::2]], map(Decimal, prices[1::2]), strict=True))
+    assert fake.asked["terms"] == {
+        "side": "sell", "symbol": "EURUSD", "type": kind, "lots": Decimal("0.25"), "time_in_force": "day",
+        "expires_at_ns": 0, **dict.fromkeys(("limit", "trigger", "stop", "target")), **given,
+    }  # fmt: skip
+
+
+def test_a_time_at_which_an_order_ends_makes_it_good_till_then(fake: Fake, cdb: Callable[..., Any]) -> None:
+    assert cdb("order", "buy", "EURUSD", "1", "--limit", "1.1", "--expires", "2018-06-13T12:00+02:00")[0] == 0
+    terms = fake.asked["terms"]
+    assert (terms["time_in_force"], terms["expires_at_ns"]) == ("gtd", 1_528_884_000 * 10**9)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_what_is_refused_says_why_and_exits_with_2(fake: Fake, cdb: Callable[..., Any], command: list[str]) -> None:
+    fake.outcome = REFUSED
+    code, _, err = cdb(*command)
+    assert (code, err.strip()) == (2, "refused: order 7 is not working [as such]")
+    code, out, _ = cdb(*command, "--json")
+    assert code == 2
+    assert json.loads(out)["applied"] is False
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_what_no_engine_has_decided_is_no_success_and_no_refusal(
+    fake: Fake, cdb: Callable[..., Any], command: list[str]
+) -> None:
+    fake.outcome = UNDECIDED
+    code, _, err = cdb(*command)
+    assert (code, err.strip()) == (Unavailable.exit_code, "It stands at main:12; no engine runs")
+    assert "refused" not in err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_what_is_applied_names_its_places(cdb: Callable[..., Any], command: list[str]) -> None:
+    code, out, _ = cdb(*command)
+    assert code == 0
+    assert "main:12, answered by main:5" in out
+    code, out, _ = cdb(*command, "--json")
+    assert (code, json.loads(out)["ledger"]) == (0, "main:5")
+
+
+def test_a_calendar_is_passed_on_and_counted(fake: Fake, cdb: Callable[..., Any]) -> None:
+    assert "1,234 entries imported" in cdb("calendar", "import", "week.csv")[1]
+    assert fake.asked == {"path": Path("week.csv")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["order", "buy", "EURUSD", "lots"], "lots 'lots' is not a number"),
+        (["order", "buy", "EURUSD", "inf"], "lots 'inf' is not a number"),
+        (["order", "buy", "EURUSD", "1", "--limit", "cheap"], "--limit 'cheap' is not a number"),
+        (["order", "buy", "EURUSD", "1", "--target", "nan"], "--target 'nan' is not a number"),
+        (["order", "buy", "EURUSD", "1", "--expires", "soon"], "--expires 'soon' is not a time"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_nothing_is_asked(
+    fake: Fake, cdb: Callable[..., Any], arguments: list[str], named: str
+) -> None:
+    code, out, err = cdb(*arguments)
+    assert (code, out) == (2, "")
+    assert named in " ".join(err.split())
+    assert fake.asked == {}
+
+
+def test_policies_can_be_read_and_parsed(cdb: Callable[..., Any]) -> None:
+    code, out, _ = cdb("policies")
+    assert code == 0
+    assert "ftmo-x@1" in out
+    assert "daily_loss_ppm=50,000" in out
+    assert "sessions=london,new_york" in out
+    assert json.loads(cdb("policies", "--json")[1])["policy"] == "ftmo-x@1"
