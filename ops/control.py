@@ -32,7 +32,6 @@ ANSWER_S = 30.0
 ASK_AGAIN_S = 0.05
 NANOS = 1_000_000_000
 MOST = 1_000_000_000  # lots or a price: what is larger is a slip, and its nanos would not fit
-LATEST_NS = 2**63 - 1
 
 Asked = TypeVar("Asked", bound=Instruction)
 
