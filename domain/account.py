@@ -19,7 +19,7 @@ from domain.instruments import NANOS
 from domain.journal import BOOKED, BREACHED, MARKED, ROLLED, enter, take_row
 from domain.kernel import kernel
 from domain.market import convert, rate
-from domain.money import PPM, muldiv
+from domain.money import PPM, muldiv, plus
 from domain.orders import (
     CANCELED,
     FLATTEN,
@@ -154,7 +154,7 @@ def book_fill(book: Any, order: Any, price: int, quantity: int, fee_ppm: int, fi
     fee = convert(book.markets, number, muldiv(abs(value), fee_ppm, PPM))
     before, realised_quote, closing, closed = position.quantity, 0, 0, False
     if before * order.side >= 0:
-        position.cost += order.side * value
+        position.cost = plus(position.cost, order.side * value)
     else:
         closing = min(quantity, abs(before))
         closed = closing == abs(before)
@@ -328,6 +328,8 @@ def watch_news(book: Any, order: Any, fill_number: int) -> None:
     if book.policy[0].no_news_trading == 0:
         return
     market = book.markets[order.instrument]
-    gap = news_gap(book.releases, book.desk[0].now, market.base, market.quote, HIGH_IMPACT, NEWS_WINDOW_NS)
+    gap = news_gap(
+        book.releases, book.desk[0].now, market.base, market.quote, HIGH_IMPACT, NEWS_WINDOW_NS, NEWS_WINDOW_NS
+    )
     if gap != NO_NEWS:
         _record_breach(book, NEWS_TRADING, gap, NEWS_WINDOW_NS, order.instrument, 0, fill_number, order.correlation)

@@ -11,14 +11,14 @@ RELEASE = np.dtype([("time", "<i8"), ("currency", "<i8"), ("impact", "<i8")])  #
 
 
 @kernel
-def news_gap(releases: Any, now: int, base: int, quote: int, impact: int, reach: int) -> int:
-    """Signed ns to the nearest release of either currency and at least `impact`, not farther away than `reach`:
-    above 0 ahead, below 0 behind; NO_NEWS when there is none."""
+def news_gap(releases: Any, now: int, base: int, quote: int, impact: int, before: int, after: int) -> int:
+    """Signed ns to the nearest release of either currency and at least `impact`, of those at most `before` ahead or
+    `after` behind: above 0 ahead, below 0 behind; NO_NEWS when there is none."""
     gap = NO_NEWS
-    for index in range(_first_from(releases, now - reach), len(releases)):
+    for index in range(_first_from(releases, now - after), len(releases)):
         release = releases[index]
         distance = release.time - now
-        if distance > reach:
+        if distance > before:
             break
         relevant = release.impact >= impact and (release.currency in (base, quote))
         if relevant and (gap == NO_NEWS or abs(distance) < abs(gap)):

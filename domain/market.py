@@ -42,6 +42,7 @@ MARKET = np.dtype(
         ("bid_left", "<i8"),  # displayed size that nobody has taken yet, nanos of units; below 0: deeper levels too
         ("ask_left", "<i8"),
         ("mid", "<i8"),
+        ("has_quotes", "<i8"),  # 1: it is quoted, so a trade is no price to trade at
         ("time", "<i8"),  # of the newest quote
         ("ordinal", "<i8"),  # 0: never quoted
         ("m1", BAR),
@@ -69,14 +70,19 @@ def declare(record: Any, number: int, instrument: Instrument) -> None:
 
 @kernel
 def observe(market: Any, tick: Any, ordinal: int) -> None:
-    """Take a market tick: the quote, and the bars behind volatility and trend."""
-    price, time = mid(tick), tick.receive_time
-    market.bid, market.ask, market.time, market.ordinal = tick.bid, tick.ask, time, ordinal
+    """Take a price to trade at: the quote. A trade's size is gone already, and displays nothing."""
+    price, quoted = mid(tick), tick.kind == QUOTE
+    market.bid, market.ask, market.time, market.ordinal = tick.bid, tick.ask, tick.receive_time, ordinal
     if price > 0 or market.rate_source == 0:
         market.mid = price  # nobody divides by a rate that is no rate: the last good one holds
-    quoted = tick.kind == QUOTE  # the size of a trade is gone already, and displays nothing
     market.bid_left = tick.bid_size if quoted and tick.bid_size > 0 else UNLIMITED
     market.ask_left = tick.ask_size if quoted and tick.ask_size > 0 else UNLIMITED
+
+
+@kernel
+def extend_bars(market: Any, tick: Any) -> None:
+    """Take any market tick into the bars behind volatility and trend."""
+    price, time = mid(tick), tick.receive_time
     minute = market.m1
     if time < minute.start + M1:
         extend(minute, price)
@@ -86,6 +92,14 @@ def observe(market: Any, tick: Any, ordinal: int) -> None:
         if time >= market.h1.start + H1:
             _close_hour(market)
     open_bar(minute, time, M1, price)
+
+
+@kernel
+def is_price(market: Any, tick: Any) -> bool:
+    """Can one trade at it? A quote always; a trade only while an instrument has no quotes."""
+    if tick.kind == QUOTE:
+        market.has_quotes = 1
+    return bool(tick.kind == QUOTE or market.has_quotes == 0)
 
 
 @kernel

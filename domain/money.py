@@ -59,3 +59,12 @@ def _wide(a: int, b: int, c: int) -> int:
     rest: int = np.int64(high)  # type: ignore[assignment]
     rounded = quotient + _up(quotient, rest, c)
     return rounded if (a < 0) == (b < 0) else -rounded
+
+
+@kernel
+def plus(a: int, b: int) -> int:
+    """a + b. Raises OverflowError when it does not fit an int64."""
+    total = a + b
+    if (a ^ total) & (b ^ total) < 0:
+        raise OverflowError("a sum of money does not fit 64 bits")
+    return total

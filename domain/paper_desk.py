@@ -38,6 +38,8 @@ PEGGED = {"USDT": "USD", "USDC": "USD"}
 MAX_PRICE = 2**62 // 1_000  # nanos: rules reckon in the money of a thousand units
 PRICE_BOUND = 100  # times the market's price: what is farther away is a slip, and its money would not fit
 
+MAX_OUTSIDE = 32  # each has its own limit of signals a minute, so names are few
+
 
 class Source(NamedTuple):
     """Who raises signals, by slot: a strategy version with its parameters, or (version 0) somebody outside."""
@@ -105,7 +107,7 @@ class PaperDesk:
     def slot(self, source: Source) -> int:
         """Where the shadow results of a source are kept; other parameters or another version begin afresh."""
         for slot, known in enumerate(self.sources):
-            if slot and known.strategy == source.strategy:
+            if slot and (known.strategy, known.version == 0) == (source.strategy, source.version == 0):
                 if known != source:
                     self.sources[slot] = source
                     self.book.performance[slot] = np.zeros(1, PERFORMANCE)[0]
@@ -141,8 +143,9 @@ class PaperDesk:
         for number in self.instruments:
             market = markets[number]
             direct, inverse = pairs.get((int(market["quote"]), own)), pairs.get((own, int(market["quote"])))
-            via = SAME_CURRENCY if market["quote"] == own else direct or inverse or NO_RATE
-            market["rate_via"], market["rate_inverse"] = via, via > 0 and direct is None
+            first = min((pair for pair in (direct, inverse) if pair), default=NO_RATE)  # the other was not quoted yet
+            via = SAME_CURRENCY if market["quote"] == own else first
+            market["rate_via"], market["rate_inverse"] = via, via > 0 and via != direct
             if via > 0:
                 markets[via]["rate_source"] = 1
 
@@ -216,6 +219,11 @@ class PaperDesk:
         market = self.book.markets[number]
         for name in ("entry_nanos", "stop_nanos", "target_nanos"):
             self._check_price(name, getattr(signal, name), number)
+        outside = {source.strategy for source in self.sources if not source.version}
+        if signal.strategy not in outside and len(outside) > MAX_OUTSIDE:
+            raise InvalidInput(
+                f"{MAX_OUTSIDE} names outside submit signals already; {signal.strategy!r} is one too many"
+            )
         raised = np.zeros(1, RAISED_SIGNAL)
         raised["slot"] = self.slot(Source(signal.strategy, 0, ""))
         raised["instrument"], raised["side"] = number, BUY if signal.side == "buy" else SELL

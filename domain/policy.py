@@ -54,7 +54,7 @@ class Strategic(_Part):
     confidence_min_ppm: int = Field(0, ge=0, le=PPM)
     bar_age_max_ns: int = Field(0, ge=0, le=MONTH, description="from the end of the signal's bar; 0: any age")
     performance_floor: Literal["observe", "lower", "forbid"] = Field("lower", description="what a weak strategy gets")
-    performance_trades_min: int = Field(30, ge=1, le=1_000, description="shadow results before it is judged")
+    performance_trades_min: int = Field(30, ge=1, le=100, description="shadow results before it is judged")
     win_rate_target_ppm: int = Field(700_000, ge=0, le=PPM)
     shadow_drawdown_max_thousandths: int = Field(
         10_000, ge=0, le=1_000_000_000, description="of R, over the window of shadow results"
@@ -69,7 +69,7 @@ class Sizing(_Part):
     fixed_quantity_nanos: int = Field(0, ge=0, le=10_000_000 * SECOND, description="units of base, method fixed")
     risk_ppm: int = Field(10_000, ge=0, le=100_000, description="of equity a trade may lose at its stop")
     kelly_ppm: int = Field(0, ge=0, le=PPM, description="share of the Kelly fraction; 0: Kelly is not used")
-    kelly_trades_min: int = Field(30, ge=1, le=1_000)
+    kelly_trades_min: int = Field(30, ge=1, le=100, description="of the last 100")
     by_confidence: bool = Field(False, description="scale by the confidence ladder")
     by_drawdown: bool = Field(True, description="scale down with the account's drawdown")
     target_ratio_min_thousandths: int = Field(0, ge=0, le=100_000, description="a nearer target is moved out to this")

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.kernel import kernel
+from domain.money import plus
 from domain.policy import FIXED, REVERSE
 from domain.rules import NO_LIMIT, Rule
-from domain.sizing import plus, position_after, share, worth
+from domain.sizing import position_after, share, worth
 from domain.tape import WEEK_CLOSING
 from domain.wording import duration, money, units
 
@@ -94,7 +95,9 @@ def _rate_is_known(value: int, limit: int, passed: bool) -> str:
 @kernel
 def stop_is_known(f: Any, p: Any) -> tuple[int, int, bool]:
     """A size by risk needs a stop; without one there is a quantity only if it was asked for."""
-    return f.unit_loss, 0, f.unit_loss > 0 or p.method == FIXED or f.quantity > 0
+    limited = p.risk_per_trade_max_ppm != 0 or p.daily_risk_max_ppm != 0
+    free = not limited and (p.method == FIXED or f.quantity > 0)
+    return f.unit_loss, 0, f.unit_loss > 0 or free or reduces(f)
 
 
 def _stop_is_known(value: int, limit: int, passed: bool) -> str:
@@ -128,7 +131,8 @@ def _lot_step(value: int, limit: int, passed: bool) -> str:
 
 @kernel
 def largest_lot(f: Any, p: Any) -> tuple[int, int, bool]:
-    return f.quantity, f.lot_max, f.quantity <= f.lot_max
+    value = max(f.quantity, abs(position_after(f, p)))
+    return value, f.lot_max, value <= f.lot_max or reduces(f)
 
 
 def _largest_lot(value: int, limit: int, passed: bool) -> str:
@@ -197,7 +201,7 @@ def _one_way(value: int, limit: int, passed: bool) -> str:
 @kernel
 def working_orders(f: Any, p: Any) -> tuple[int, int, bool]:
     """This order among them."""
-    return f.orders + 1, p.orders_max, f.orders < p.orders_max
+    return f.orders + 1, p.orders_max, f.orders < p.orders_max or reduces(f)
 
 
 def _working_orders(value: int, limit: int, passed: bool) -> str:
@@ -216,7 +220,7 @@ def symbol_exposure(f: Any, p: Any) -> tuple[int, int, bool]:
 def currency_exposure(f: Any, p: Any) -> tuple[int, int, bool]:
     """Net value of both currencies after the trade, against a share of equity: the larger one of those that fail."""
     limit = share(f.equity, p.currency_exposure_max_ppm)
-    change = worth(plus(position_after(f, p), -f.held), f.unit_value)
+    change = worth(plus(position_after(f, p), -plus(f.held, f.pending)), f.unit_value)
     base, quote = abs(plus(f.base_exposure, change)), abs(plus(f.quote_exposure, -change))
     base_passed = base <= limit or base < abs(f.base_exposure) or reduces(f)
     quote_passed = quote <= limit or quote < abs(f.quote_exposure) or reduces(f)

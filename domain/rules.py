@@ -7,11 +7,12 @@ A rule is a kernel of its own; `every` asks all of a list, in order, none is ski
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from domain.kernel import kernel
+from domain.kernel import F, kernel
 
 FACTS = np.dtype(
     [
@@ -58,6 +59,7 @@ FACTS = np.dtype(
         ("positions", "<i8"),  # instruments with a position or a working entry order
         ("orders", "<i8"),  # working
         ("held", "<i8"),  # this instrument's position, nanos of units, signed
+        ("pending", "<i8"),  # what its working entry orders would add to that
         ("entering", "<i8"),  # working entry orders of this instrument
         ("margin_free", "<i8"),
         # the trade as it is sized (0 before)
@@ -72,7 +74,7 @@ FACTS = np.dtype(
         ("unfloored", "<i8"),  # before it was cut to the lot step, and to the smallest lot
         ("risk", "<i8"),  # lost at the stop, account money
         ("margin", "<i8"),  # needed
-        ("base_exposure", "<i8"),  # net value held of the base currency before the trade, signed, account money
+        ("base_exposure", "<i8"),  # net value of the base currency, held and pending, before the trade, account money
         ("quote_exposure", "<i8"),  # of the quote currency
     ]
 )
@@ -104,18 +106,25 @@ def every(rules: Sequence[Rule]) -> Callable[[Any, Any, Any, int], int]:
     if len(rules) == 1:
         question = rules[0].question
 
-        @kernel
         def ask_one(facts: Any, policy: Any, results: Any, first: int) -> int:
             value, limit, passed = question(facts, policy)
             results[first].value, results[first].limit, results[first].passed = value, limit, passed
             return 0 if passed else 1
 
-        return ask_one
+        return _named(ask_one, rules)
     half = len(rules) // 2
     earlier, later = every(rules[:half]), every(rules[half:])
 
-    @kernel
     def ask(facts: Any, policy: Any, results: Any, first: int) -> int:
         return earlier(facts, policy, results, first) + later(facts, policy, results, first + half)
 
-    return ask
+    return _named(ask, rules)
+
+
+def _named(function: F, rules: Sequence[Rule]) -> F:
+    """The kernel of a closure under a name of its own. Machine code is linked by qualified name, also code that came
+    from the cache of another process: two closures of one name would be taken for each other."""
+    names = [rule.name for rule in rules]
+    suffix = names[0] if len(names) == 1 else sha256(" ".join(names).encode()).hexdigest()[:16]
+    function.__qualname__ = function.__name__ = f"{function.__name__}_{suffix}"
+    return kernel(function)

@@ -18,7 +18,7 @@ Products raise OverflowError when they do not fit 64 bits, sums too.
 from typing import Any
 
 from domain.kernel import kernel
-from domain.money import NANO, PPM, muldiv
+from domain.money import NANO, PPM, muldiv, plus
 from domain.policy import FIXED, LOWER, REVERSE
 from domain.rules import NO_LIMIT
 from domain.strategic import below_floor
@@ -53,7 +53,7 @@ def _unfloored(f: Any, p: Any, unit_margin: int) -> int:
     if f.unit_value <= 0:
         return 0
     if p.method == FIXED:
-        return int(p.fixed_quantity_nanos)
+        return int(min(p.fixed_quantity_nanos, f.lot_max + f.lot_step))  # more is refused alike, and may not fit
     f.size_ppm = adjustment(f, p)
     if f.unit_loss <= 0:
         return 0
@@ -139,7 +139,7 @@ def position_after(f: Any, p: Any) -> int:
     """The position this trade leads to, signed nanos of units; a reversal closes what is held against it first."""
     if f.own_pattern == 1 and p.on_opposite == REVERSE and f.held * f.side < 0:
         return int(f.side * f.quantity)
-    return int(plus(f.held, f.side * f.quantity))
+    return int(plus(plus(f.held, f.pending), f.side * f.quantity))
 
 
 @kernel
@@ -164,12 +164,3 @@ def affordable(money: int, per_thousand: int, most: int) -> int:
 def share(money: int, ppm: int) -> int:
     """A limit of so many ppm of `money`; 0 ppm is none."""
     return NO_LIMIT if ppm == 0 else int(muldiv(money, ppm, PPM))
-
-
-@kernel
-def plus(a: int, b: int) -> int:
-    """a + b. Raises OverflowError when it does not fit an int64."""
-    total = a + b
-    if (a ^ total) & (b ^ total) < 0:
-        raise OverflowError("a sum of money does not fit 64 bits")
-    return total

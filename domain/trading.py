@@ -12,39 +12,35 @@ import numpy.typing as npt
 
 from domain.account import (
     breach,
-    equity_of,
     flatten,
     mark_account,
     mark_to_market,
     passes_limit,
     roll_day,
-    room,
 )
 from domain.bars import M1
-from domain.calendar import news_gap
 from domain.fills import fill_new, fill_resting
+from domain.gathering import gather
 from domain.instruments import NANOS
 from domain.journal import ASKED, ASSESSED, RAISED, enter, has_room, take_row
 from domain.kernel import kernel
-from domain.market import convert, observe, rate_is_known
-from domain.money import PPM, muldiv
+from domain.market import extend_bars, is_price, observe
+from domain.money import PPM
 from domain.orders import (
     ENTRY,
     MARKET_ORDER,
     REQUEST,
-    STOP_EXIT,
     cancel_entries,
     draft,
     expire,
-    leaves,
     submit,
     sweep,
 )
 from domain.orders import FLATTENED as REASON_FLATTENED
-from domain.performance import count_signal, follow_shadows, open_shadow, summary
+from domain.performance import count_signal, follow_shadows, open_shadow
 from domain.policy import REVERSE
 from domain.risk import RISK, reduces
-from domain.rules import NO_NEWS, every
+from domain.rules import every
 from domain.signals.handler import SIGNAL, Signals
 from domain.sizing import size
 from domain.strategic import STRATEGIC
@@ -122,6 +118,9 @@ def _number(tick: Any) -> int:
 @kernel
 def _on_quote(book: Any, number: int, tick: Any) -> None:
     desk, account = book.desk[0], book.account[0]
+    extend_bars(book.markets[number], tick)
+    if not is_price(book.markets[number], tick):
+        return
     observe(book.markets[number], tick, desk.ordinal)
     if desk.shadows > 0:
         follow_shadows(book, number, tick)
@@ -214,7 +213,7 @@ def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> b
     facts.entry = market.ask if raised.side > 0 else market.bid
     facts.stop, facts.target, facts.confidence_ppm = raised.stop, raised.target, raised.confidence_ppm
     facts.bar_age_ns = max(0, book.desk[0].now - raised.bar_end) if raised.bar_end > 0 else 0
-    _gather(book, number, book.performance[raised.slot])
+    gather(book, number, book.performance[raised.slot])
     journal = book.journal
     first = journal.rows[ASKED]
     failed = ask_strategic(facts, policy, journal.results, first)
@@ -243,7 +242,7 @@ def assess_request(book: Any, number: int, side: int, asked: Any, stop: int, tar
     if terms.limit > 0 or terms.trigger > 0:
         facts.entry = terms.limit if terms.limit > 0 else terms.trigger
     facts.stop, facts.target, facts.confidence_ppm, facts.quantity = stop, target, PPM, terms.quantity
-    _gather(book, number, book.performance[0])
+    gather(book, number, book.performance[0])
     journal = book.journal
     first = journal.rows[ASKED]
     size(facts, policy)
@@ -284,87 +283,3 @@ def _latency(policy: Any, ordinal: int, verdict: int) -> int:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x = x ^ (x >> np.uint64(31))
     return int(policy.latency_ns + np.int64(x % np.uint64(policy.latency_jitter_ns + 1)))
-
-
-@kernel
-def _gather(book: Any, number: int, performance: Any) -> None:
-    """Everything a rule may know about a trade in this instrument now."""
-    facts, desk, account, policy = book.facts[0], book.desk[0], book.account[0], book.policy[0]
-    market, held = book.markets[number], book.positions[number].quantity
-    facts.now, facts.bid, facts.ask = desk.now, market.bid, market.ask
-    facts.quote_age_ns = desk.now - market.time if market.ordinal > 0 else -1
-    facts.pip, facts.point, facts.trend = market.pip, market.point, market.trend
-    facts.atr = np.int64(market.atr) if market.atr_bars >= 14 else 0
-    facts.sessions_open, facts.always_open = desk.sessions_open, market.always_open
-    facts.calendar_entries = len(book.releases)
-    reach = max(policy.news_before_ns, policy.news_after_ns)
-    facts.news_gap_ns = NO_NEWS
-    if policy.news_impact_min > 0:
-        facts.news_gap_ns = news_gap(book.releases, desk.now, market.base, market.quote, policy.news_impact_min, reach)
-    trades, wins, won, lost, deepest = summary(performance)
-    facts.signals_this_minute = performance.signals
-    facts.shadow_trades, facts.shadow_wins = trades, wins
-    facts.shadow_won_milli_r, facts.shadow_lost_milli_r, facts.shadow_drawdown_milli_r = won, lost, deepest
-    equity = equity_of(account)
-    facts.halted, facts.initial, facts.balance, facts.equity = desk.halted, account.initial, account.balance, equity
-    facts.peak, facts.day_balance = account.peak, account.day_balance
-    facts.day_lost = max(0, account.day_balance - equity)
-    facts.daily_room, facts.total_room = room(account, account.daily_limit), room(account, account.total_limit)
-    facts.held, facts.margin_free = held, equity - account.margin
-    _gather_orders(book, number)
-    _gather_positions(book, number)
-    _gather_costs(book, number)
-
-
-@kernel
-def _gather_orders(book: Any, number: int) -> None:
-    """Working orders: how many, what entries risk, and what open positions lose from here to their stops."""
-    facts, desk = book.facts[0], book.desk[0]
-    working, entering, risk, entered = 0, 0, 0, 0
-    for index in range(desk.orders):
-        order = book.orders[index]
-        working += 1
-        market = book.markets[order.instrument]
-        if order.purpose in (ENTRY, REQUEST):
-            risk += order.risk
-            entering += 1 if order.instrument == number else 0
-            entered += 1 if book.positions[order.instrument].quantity == 0 else 0
-        elif order.purpose == STOP_EXIT and rate_is_known(book.markets, order.instrument):
-            price = market.bid if order.side < 0 else market.ask
-            loss = muldiv(leaves(order), max(0, order.side * (order.trigger - price)), NANOS)
-            risk += convert(book.markets, order.instrument, loss)
-    facts.orders, facts.entering, facts.open_risk, facts.positions = working, entering, risk, entered
-
-
-@kernel
-def _gather_positions(book: Any, number: int) -> None:
-    """Net value held of both currencies, and how many instruments are in a trade."""
-    facts, market = book.facts[0], book.markets[number]
-    base, quote = 0, 0
-    for other in range(1, len(book.positions)):
-        position, its = book.positions[other], book.markets[other]
-        if position.quantity == 0:
-            continue
-        facts.positions += 1
-        value = convert(book.markets, other, position.cost)
-        base += value * ((1 if its.base == market.base else 0) - (1 if its.quote == market.base else 0))
-        quote += value * ((1 if its.base == market.quote else 0) - (1 if its.quote == market.quote else 0))
-    facts.base_exposure, facts.quote_exposure = base, quote
-
-
-@kernel
-def _gather_costs(book: Any, number: int) -> None:
-    """What a thousand units are worth, and what they lose at the stop: distance, slippage and both commissions."""
-    facts, policy, market = book.facts[0], book.policy[0], book.markets[number]
-    facts.lot_step, facts.lot_min, facts.lot_max = market.lot_step, market.lot_min, market.lot_max
-    facts.margin_ppm, facts.unit_value, facts.unit_loss = market.margin_ppm, 0, 0
-    if not rate_is_known(book.markets, number) or market.ordinal == 0:
-        return
-    value = convert(book.markets, number, muldiv(abs(facts.entry), _UNIT_LOT, NANOS))
-    facts.unit_value = value
-    distance = facts.side * (facts.entry - facts.stop)
-    if facts.stop <= 0 or distance <= 0:
-        return
-    slippage = 2 * policy.slippage_thousandths * market.point // 1000
-    loss = convert(book.markets, number, muldiv(distance + slippage, _UNIT_LOT, NANOS))
-    facts.unit_loss = loss + muldiv(value, 2 * market.taker_ppm, PPM) + 1  # up, never down

@@ -78,11 +78,13 @@ def session_marks(after_ns: int, until_ns: int) -> Marks:
 
 
 def sessions_open(at_ns: int) -> int:
-    """The opening marks (LONDON_OPEN, ...) of the sessions that are open; at its very closing a session is not."""
-    opened = 0
-    for flags in session_marks(at_ns - DAY_NS, at_ns)[1].tolist():  # no session lasts a day
+    """The opening marks (LONDON_OPEN, ...) of the sessions that are open; at its very closing a session is not.
+    Beside them WEEK_CLOSING, from that mark until the week opens again."""
+    opened = near = 0
+    for flags in session_marks(at_ns - 3 * DAY_NS, at_ns)[1].tolist():  # no session lasts a day, no weekend three
         opened = (opened & ~(flags >> 1) | flags) & _OPENINGS
-    return opened
+        near = tape.WEEK_CLOSING if flags & tape.WEEK_CLOSING else 0 if flags & tape.WEEK_OPEN else near
+    return opened | near
 
 
 def _year(time_ns: int) -> int:
@@ -157,5 +159,6 @@ def second_mark(now_ns: int, end: TapeEnd) -> Ticks:
     clock = tape.empty_ticks(len(times))
     clock["event_time"] = clock["receive_time"] = times
     clock["flags"] = flags
-    clock["flags"][-1] |= tape.SECOND | (tape.MINUTE if second % MINUTE_NS == 0 else 0)
+    passed = second // MINUTE_NS > (end.time_ns if end.ordinal else second - 1) // MINUTE_NS  # maybe a little late
+    clock["flags"][-1] |= tape.SECOND | (tape.MINUTE if passed else 0)
     return clock

@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from domain.bars import M1
 from domain.errors import InvalidInput, Overlap
 from domain.instructions import FeedCompleted, FeedFile, FeedOpened
 from domain.instruments import instrument_for
-from domain.tape import MAX_BLOCK_RECORDS, Ticks, utc
+from domain.tape import FROM_BAR, MAX_BLOCK_RECORDS, Ticks, utc
 from gateways.feeds.files import FileSet
 from gateways.sequencer import Sequencer
 
@@ -106,6 +107,8 @@ def as_if_now(files: FileSet, now_ns: int) -> FileSet:
     """The same ticks with their first one at `now_ns`: a recording, played as if it happened live."""
     ticks = files.ticks.copy()
     shift = now_ns - int(ticks["event_time"][0])
+    if (ticks["flags"] & FROM_BAR).any():
+        shift = shift // M1 * M1  # bars stay on their minutes
     ticks["event_time"] += shift
     ticks["receive_time"] += shift
     return replace(files, ticks=ticks, identity=sha256(f"{files.identity}+{shift}".encode()).hexdigest())

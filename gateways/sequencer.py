@@ -77,6 +77,7 @@ class Sequencer:
         self._offers: deque[_Offer] = deque()
         self._wake = asyncio.Event()
         self._failed: BaseException | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._halted_by = ""  # the id of the latched halt that was written last
         self.blocks = 0  # messages of records written
 
@@ -88,7 +89,8 @@ class Sequencer:
         """Take over the tape where it ends and write until the block is left; what was offered is written first."""
         end = await tape.end()
         sequencer = cls(tape, end, await read_standing(tape, end), LiveClock(end) if live else None, latch)
-        tasks = [asyncio.create_task(sequencer._write(), name=f"sequencer {tape.name}")]
+        sequencer._writing = asyncio.create_task(sequencer._write(), name=f"sequencer {tape.name}")
+        tasks = [sequencer._writing]
         if live:
             tasks.append(asyncio.create_task(sequencer._tick(), name=f"clock {tape.name}"))
         try:
@@ -103,6 +105,12 @@ class Sequencer:
     def end(self) -> TapeEnd:
         """Where the tape ends: everything up to here is durable."""
         return self._end
+
+    async def lost(self) -> None:
+        """Wait until the writer fails, and raise why: who offers nothing would not be told."""
+        assert self._writing is not None
+        await asyncio.wait({self._writing})
+        self._check()
 
     # -- what callers offer --------------------------------------------------------------------------------------
 
@@ -134,6 +142,12 @@ class Sequencer:
             raise Unavailable(f"tape {self.tape.name} takes nothing before it is opened; try again in a moment")
         if re.fullmatch(r"[a-z_]+@\d+", instruction.id):  # taken, it would make the sequencer's own a repetition
             raise InvalidInput(f"id {instruction.id!r} has the form of the sequencer's own ids; choose another")
+        if isinstance(instruction, StrategyActivated):  # what stands is what the engine will apply
+            missing = [symbol for symbol in instruction.symbols if symbol not in self.standing.instruments]
+            if missing:
+                raise InvalidInput(
+                    f"no instrument {missing[0]!r} is declared on tape {self.tape.name}; correct the symbols"
+                )
         return self.instruct(_restamped(instruction), priority_of(instruction.kind))
 
     async def declare(self, kind: type[Any], **content: Any) -> int:

@@ -47,7 +47,7 @@ class Progress:
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total, rate="")
         task = self._bar.tasks[self._tasks[stage]]
-        rate = f"{done / task.elapsed:,.0f} {unit}/s" if task.elapsed else ""
+        rate = f"{done / task.elapsed:,.0f} {unit}/s" if unit and task.elapsed else ""
         self._bar.update(task.id, completed=done, total=total, rate=rate)
 
 

@@ -91,7 +91,9 @@ def _nanos(name: str, value: Decimal, unit: int = 1) -> int:
 def refuse_impossible(instruction: Instruction) -> None:
     """Refuse at the tape's door what no engine could fold, for a tape keeps it for ever. Raises InvalidInput."""
     if isinstance(instruction, StrategyActivated):
-        prepare(instruction.strategy, instruction.version, dict(instruction.parameters))
+        handler, parameters, _ = prepare(instruction.strategy, instruction.version, dict(instruction.parameters))
+        for symbol in instruction.symbols:
+            handler.initial(parameters, instrument_for(symbol))
 
 
 async def instruct(

@@ -43,6 +43,7 @@ class Core:
         self._observe = observe
         self._end = LedgerEnd()
         self._snapshot_at = 0
+        self._sound = False  # the engine stands between two messages, and what it decided is durable
         self._progress = asyncio.Condition()
 
     async def run(self, until: int | None = None) -> None:
@@ -50,7 +51,7 @@ class Core:
         await warmed_up()
         self._end = await self.ledger.end()
         self.engine = await self._restored()
-        self._snapshot_at = self.engine.ordinal
+        self._snapshot_at, self._sound = self.engine.ordinal, True
         await self._advance()
         if until is not None and self.folded >= until:
             return
@@ -59,9 +60,10 @@ class Core:
             aclosing(self.tape.follow(after=self.engine.ordinal)) as pages,
         ):
             async for page in pages:
-                started = time.perf_counter()
+                started, self._sound = time.perf_counter(), False
                 events = [event for message in page for event in self.engine.fold(message)]
                 await self._commit(events, recorded)
+                self._sound = True
                 if events:
                     self.commit_ms = round((time.perf_counter() - started) * 1e3, 3)
                 await self._advance()
@@ -75,9 +77,9 @@ class Core:
             await self._progress.wait_for(lambda: self.folded >= ordinal)
 
     async def save(self) -> None:
-        """Store a snapshot of the engine as it stands (its events are durable)."""
+        """Store a snapshot of the engine, unless it was stopped in the middle of a decision."""
         ordinal = self.engine.ordinal
-        if ordinal > self._snapshot_at:
+        if self._sound and ordinal > self._snapshot_at:
             await self.snapshots.save(save(self.engine))
             self._snapshot_at = ordinal
 

@@ -1,6 +1,7 @@
 """The services of a desk, supervised: `ws` (feed, sequencer, commands) and `core` (the engine), together or apart."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -30,6 +31,7 @@ from ops.takeover import make_current
 
 STAGES = {"risk": "core", "execution": "core"}  # parts of the engine's one loop: they are as it is
 MEASURE_EVERY_S = 0.5
+SAVE_S = 2.0
 
 Reaching = Callable[[int], Coroutine[Any, Any, None]]  # returns when every decision up to an ordinal is durable
 
@@ -73,6 +75,14 @@ class DeskServices:
 
         Raises InvalidInput, Overlap for a feed that the tape cannot take; Conflict when another process runs this desk.
         """
+        try:
+            await self._run(names, until_fed=until_fed)
+        finally:
+            with contextlib.suppress(DeskError, TimeoutError):  # a start from an older snapshot is as good, only slower
+                async with asyncio.timeout(SAVE_S):
+                    await self.core.save()
+
+    async def _run(self, names: Sequence[str], *, until_fed: bool) -> None:
         settings, health = self._settings, self.health
         ports = {
             "ws": settings.ws_port,
@@ -91,8 +101,6 @@ class DeskServices:
             self._ops = await stack.enter_async_context(OpsLog.open(self._log))
             await stack.enter_async_context(serve_health(health, mine, settings.host, desk=settings.desk))
             await self._supervised(names, self._ops, until_fed=until_fed)
-        if self.core.folded == self.core.engine.ordinal:  # else it was stopped before what it decided was durable
-            await self.core.save()
 
     async def _supervised(self, names: Sequence[str], ops: OpsLog, *, until_fed: bool) -> None:
         """Each service under a supervisor of its own, so that one which lost its place ends the run of all."""
@@ -176,7 +184,7 @@ class DeskServices:
                     await reached(sequencer.end.ordinal)
                 if until_fed and not ended.done():
                     ended.set_result(None)
-                await asyncio.get_running_loop().create_future()  # commands are taken until the desk is stopped
+                await sequencer.lost()  # commands are taken until the desk is stopped
 
     async def _reached_elsewhere(self, ordinal: int) -> None:
         await ask_reached(self._log.connection, self._settings.desk, ordinal)

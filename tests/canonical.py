@@ -92,7 +92,7 @@ POLICY = Policy(
         by_confidence=False, by_drawdown=True, target_ratio_min_thousandths=0,
     ),
     risk=Risk(
-        risk_per_trade_max_ppm=1_000_000, daily_risk_max_ppm=1_000_000, positions_max=2, orders_max=50,
+        risk_per_trade_max_ppm=0, daily_risk_max_ppm=0, positions_max=2, orders_max=50,
         symbol_exposure_max_ppm=0, currency_exposure_max_ppm=0, signals_per_minute_max=0, stale_after_ns=0,
         on_opposite="reverse",
     ),

@@ -29,7 +29,7 @@ def test_the_nearest_release_is_that_of_a_look_at_every_entry(
     entries: list[Entry], now: int, base: int, quote: int, impact: int, reach: int
 ) -> None:
     releases = np.unique(np.array(entries, RELEASE))
-    gap = news_gap(releases, now, base, quote, impact, reach)
+    gap = news_gap(releases, now, base, quote, impact, reach, reach)
     assert gap in brute_force(entries, now, base, quote, impact, reach)
 
 
@@ -38,5 +38,14 @@ def test_a_long_calendar_is_searched_from_both_ends_of_the_reach() -> None:
     releases = np.array([(k * hour, 1, 3) for k in range(10_000)], RELEASE)
     for k in (0, 1, 4_999, 9_999):
         for offset in (-reach, -1, 0, 1, reach):
-            assert news_gap(releases, k * hour - offset, 1, 2, 3, reach) == offset
-        assert news_gap(releases, k * hour + reach + 1, 1, 2, 3, reach) == NO_NEWS
+            assert news_gap(releases, k * hour - offset, 1, 2, 3, reach, reach) == offset
+        assert news_gap(releases, k * hour + reach + 1, 1, 2, 3, reach, reach) == NO_NEWS
+
+
+def test_a_release_behind_the_window_does_not_hide_one_ahead() -> None:
+    """Ten minutes ago and in twenty: of a window of 30 before and 2 after, the one ahead counts."""
+    minute = 60 * 10**9
+    releases = np.array([(-10 * minute, 1, 3), (20 * minute, 1, 3)], RELEASE)
+    assert news_gap(releases, 0, 1, 2, 3, 30 * minute, 2 * minute) == 20 * minute
+    assert news_gap(releases, 0, 1, 2, 3, 30 * minute, 15 * minute) == -10 * minute
+    assert news_gap(releases, 0, 1, 2, 3, 10 * minute, 2 * minute) == NO_NEWS

@@ -306,11 +306,24 @@ def test_at_a_quote_that_reaches_an_entry_and_a_stop_the_stop_is_first() -> None
 @pytest.mark.parametrize("size", ["0.5", "-0.5"])
 def test_the_size_of_a_trade_displays_nothing(side: str, size: str) -> None:
     desk = Desk(None, "BTCUSDT")
-    desk.quote("50000", "50001")
+    desk.feed(traded(desk, "1"))
     desk.order(side, "market", "1.5")
+    fill = only(fills(desk.feed(traded(desk, size))))
+    assert (fill.quantity_nanos, fill.displayed_nanos, fill.level) == (nanos("1.5"), 0, 0)
+
+
+def test_where_there_are_quotes_nothing_trades_at_somebody_elses_trade() -> None:
+    desk = Desk(None, "BTCUSDT")
+    desk.quote("50000", "50100")
+    desk.order("buy", "market", "0.1")
+    assert fills(desk.feed(traded(desk, "0.5"))) == []
+    assert only(fills(desk.quote("50000", "50100"))).price_nanos == nanos("50100")
+
+
+def traded(desk: Desk, size: str) -> Any:
+    """One trade at 50,000.5, now."""
     trade = empty_ticks(1)
     trade["kind"], trade["instrument"], trade["event_time"] = TRADE, 1, desk.now
     trade["receive_time"], trade["bid"], trade["ask"] = desk.now, nanos("50000.5"), nanos("50000.5")
     trade["bid_size"] = nanos(size)
-    fill = only(fills(desk.feed(trade)))
-    assert (fill.quantity_nanos, fill.displayed_nanos, fill.level) == (nanos("1.5"), 0, 0)
+    return trade

@@ -21,7 +21,7 @@ LINE, _, STATES = OLD.partition(b"\n")
 HEAD: dict[str, Any] = json.loads(LINE)
 
 # Hashes of what the golden snapshot becomes: they stand in ledgers. Before an engine is released, correct its own here.
-PINNED = {2: "c163afb5678846af6f9c7adc5dcca50b8c46a099945c5a34183e59a3e3357004"}
+PINNED = {2: "47555f75af91052a13b12f79389bfd76f92db5690b9d9e9f17985eea3af86856"}
 
 
 def snapshot(states: bytes = STATES, **changed: Any) -> bytes:

@@ -17,6 +17,7 @@ RULES = {rule.name: rule for rule in RISK}
 SIZED = {"quantity": 100 * LOT, "unfloored": 100 * LOT + 7, "risk": 200 * NANO, "margin": 5_500 * NANO}
 WAY_OUT = {"own_pattern": 0, "held": -150 * LOT}  # an order that was asked for and reduces
 WEEKEND = {"sessions_open": WEEK_CLOSING}
+NO_RISK_LIMIT = {"risk_per_trade_max_ppm": 0, "daily_risk_max_ppm": 0}
 RATE, NO_RATE = {"signals_per_minute_max": 60}, {"signals_per_minute_max": 0}
 # value of 100,000 EUR bought: 110,000.00 of account money more of the base currency, as much less of the quote currency
 EXPOSED = {"base_exposure": 40_000 * NANO, "quote_exposure": -30_000 * NANO}
@@ -43,9 +44,13 @@ CASES: list[tuple[str, dict[str, int], dict[str, int], bool, str]] = [
     ("rate_is_known", {"unit_value": 0}, {}, False, "no rate to the account's currency is known"),
     ("stop_is_known", {}, {}, True, "1,000 units lose 2.00 at the stop"),
     ("stop_is_known", {"unit_loss": 0, "quantity": 0}, {}, False, "no stop, and the size needs one"),
-    ("stop_is_known", {"unit_loss": 0, "quantity": 0}, {"method": FIXED}, True,
+    ("stop_is_known", {"unit_loss": 0, "quantity": 0}, {"method": FIXED}, False, "no stop, and the size needs one"),
+    ("stop_is_known", {"unit_loss": 0, "own_pattern": 0}, {}, False, "no stop, and the size needs one"),
+    ("stop_is_known", {"unit_loss": 0, "quantity": 0}, {"method": FIXED} | NO_RISK_LIMIT, True,
      "no stop, and the size does not need one"),
-    ("stop_is_known", {"unit_loss": 0, "own_pattern": 0}, {}, True, "no stop, and the size does not need one"),
+    ("stop_is_known", {"unit_loss": 0, "own_pattern": 0}, NO_RISK_LIMIT, True,
+     "no stop, and the size does not need one"),
+    ("stop_is_known", {"unit_loss": 0} | WAY_OUT, {}, True, "no stop, and the size does not need one"),
     ("smallest_lot", {"quantity": LOT, "unfloored": LOT}, {}, True, "size 1,000 fills the smallest lot 1,000"),
     ("smallest_lot", {"quantity": 0, "unfloored": LOT - 1}, {}, False,
      "size 999.999999999 does not fill the smallest lot 1,000"),

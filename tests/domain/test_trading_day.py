@@ -222,7 +222,7 @@ class Auditor:
         slipped = 0 if terms.limit_nanos else self.rules.slippage_thousandths * point // 1_000
         assert side * event.slippage_nanos == slipped
         passed = [quote]
-        if terms.order_type == "stop" and side * (quote - terms.trigger_nanos) >= 0:
+        if terms.order_type in ("stop", "stop_limit") and side * (quote - terms.trigger_nanos) >= 0:
             passed.append(terms.trigger_nanos)  # inside a bar
         assert event.price_nanos - side * (slipped + event.level * point) in passed
         assert event.level < self.rules.levels_max

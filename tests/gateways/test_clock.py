@@ -236,7 +236,7 @@ SYDNEY, TOKYO, LONDON, NEW_YORK = "SYDNEY_OPEN", "TOKYO_OPEN", "LONDON_OPEN", "N
     ],
 )
 def test_the_sessions_that_are_open_are_known_at_any_time(time: str, expected: set[str]) -> None:
-    assert names(sessions_open(ns(time))) == expected
+    assert names(sessions_open(ns(time)) & ~tape.WEEK_CLOSING) == expected
 
 
 @given(st.integers(ns("2024-01-01") // MINUTE_NS, ns("2028-01-01") // MINUTE_NS))
@@ -252,7 +252,7 @@ def test_a_session_is_open_between_its_local_hours(minute: int) -> None:
         local = now.astimezone(ZoneInfo(zone))
         if first <= local.hour < last and local.weekday() < 5:
             expected.add(opening)
-    assert names(sessions_open(minute * MINUTE_NS)) == expected
+    assert names(sessions_open(minute * MINUTE_NS) & ~tape.WEEK_CLOSING) == expected
 
 
 # -- between ticks -----------------------------------------------------------------------------------------------------
@@ -460,3 +460,23 @@ def test_a_minute_that_ends_between_a_second_mark_and_a_tick_is_marked() -> None
 
 def test_the_time_zone_data_has_a_version() -> None:
     assert clock.tzdata_version()[:2] == "20"
+
+
+@pytest.mark.parametrize(
+    ("at", "near"),
+    [  # New York is 5 h behind UTC in January, 4 h in July
+        ("2026-01-16T21:44:59", False), ("2026-01-16T21:45:00", True), ("2026-01-17T12:00:00", True),
+        ("2026-01-18T21:59:59", True), ("2026-01-18T22:00:00", False), ("2026-01-14T12:00:00", False),
+        ("2026-07-17T20:44:59", False), ("2026-07-17T20:45:00", True), ("2026-07-19T21:00:00", False),
+    ],
+)  # fmt: skip
+def test_a_tape_that_opens_at_the_weeks_end_knows_it(at: str, near: bool) -> None:
+    assert bool(sessions_open(ns(at)) & tape.WEEK_CLOSING) == near
+
+
+def test_a_writer_that_wakes_a_second_late_marks_the_minute_all_the_same() -> None:
+    end = TapeEnd(ordinal=5, time_ns=ns("2026-01-14T12:00:59"), after_tick=True)
+    late = second_mark(ns("2026-01-14T12:01:01") + 200_000_000, end)
+    assert [bool(flags & MINUTE) for flags in late["flags"]] == [True]
+    again = second_mark(ns("2026-01-14T12:01:02"), end._replace(time_ns=int(late["receive_time"][-1])))
+    assert [bool(flags & MINUTE) for flags in again["flags"]] == [False]

@@ -608,3 +608,23 @@ async def test_a_live_tape_that_rested_for_years_goes_on(tape: StoredTape) -> No
         assert await sequencer.offer(canonical.market_ticks(1)) > 20_000
     ticks = await records(tape)
     assert (np.diff(ticks["receive_time"]) >= 0).all()
+
+
+async def test_who_only_waits_is_told_that_the_writer_failed(log: MemoryLog) -> None:
+    """Else a desk whose feed has ended would look well for ever, and take no halt."""
+
+    async def waiting() -> None:
+        async with Sequencer.open(StoredTape(logs.Failing(log, 3), "main"), live=True) as sequencer:
+            await sequencer.prepare([instrument_for("EURUSD")], canonical.MONDAY)
+            await asyncio.wait_for(sequencer.lost(), 10)  # the clock's marks are what it writes
+
+    with pytest.raises(Unavailable, match="cut the line"):
+        await waiting()
+
+
+async def test_a_strategy_for_an_instrument_that_is_not_there_never_stands() -> None:
+    async with Sequencer.open(StoredTape(MemoryLog(), "main")) as sequencer:
+        await sequencer.prepare([instrument_for("EURUSD")], canonical.MONDAY)
+        with pytest.raises(InvalidInput, match="no instrument 'NAS100'"):
+            sequencer.submit(canonical.activated("m5_bos_retest", "EURUSD", "NAS100"))
+        assert sequencer.standing.strategies == {}
