@@ -188,7 +188,8 @@ HOSTILE = {
     "halted": st.integers(0, 1),
     "equity": MONEY, "balance": MONEY, "peak": MONEY, "day_balance": MONEY, "day_lost": st.integers(0, 10**17),
     "daily_room": MONEY | st.just(NO_LIMIT), "total_room": MONEY | st.just(NO_LIMIT), "margin_free": MONEY,
-    "open_risk": st.integers(0, 10**17), "positions": st.integers(0, 300), "unit_loss": st.integers(0, 10**15),
+    "open_risk": st.integers(0, 10**17), "positions": st.integers(0, 300),
+    "unit_loss": st.integers(0, 8 * 10**14),  # of 10,000 lots it still fits 64 bits; past them `size` raises
     "base_exposure": MONEY, "quote_exposure": MONEY,
 }  # fmt: skip
 MAY_REFUSE_A_WAY_OUT = {"price_is_fresh", "rate_is_known", "smallest_lot", "lot_step", "largest_lot", "working_orders"}
