@@ -22,7 +22,6 @@ def gather(book: Any, number: int, performance: Any) -> None:
     """Everything a rule may know about a trade in this instrument now."""
     facts, desk, account, policy = book.facts[0], book.desk[0], book.account[0], book.policy[0]
     market, held = book.markets[number], book.positions[number].quantity
-    facts.now, facts.bid, facts.ask = desk.now, market.bid, market.ask
     facts.quote_age_ns = desk.now - market.time if market.ordinal > 0 else -1
     facts.pip, facts.point, facts.trend = market.pip, market.point, market.trend
     facts.atr = np.int64(market.atr) if market.atr_bars >= ATR_BARS else 0
@@ -39,7 +38,7 @@ def gather(book: Any, number: int, performance: Any) -> None:
     facts.shadow_trades, facts.shadow_wins = trades, wins
     facts.shadow_won_milli_r, facts.shadow_lost_milli_r, facts.shadow_drawdown_milli_r = won, lost, deepest
     equity = equity_of(account)
-    facts.halted, facts.initial, facts.balance, facts.equity = desk.halted, account.initial, account.balance, equity
+    facts.halted, facts.balance, facts.equity = desk.halted, account.balance, equity
     facts.peak, facts.day_balance = account.peak, account.day_balance
     facts.day_lost = max(0, account.day_balance - equity)
     facts.daily_room, facts.total_room = room(account, account.daily_limit), room(account, account.total_limit)

@@ -17,8 +17,7 @@ from domain.kernel import F, kernel
 FACTS = np.dtype(
     [
         # the signal or the requested order
-        ("now", "<i8"),  # tape time, ns
-        ("own_pattern", "<i8"),  # 1: raised by a strategy of the desk; 0: asked for by a person or an agent
+        ("own_pattern", "<i8"),  # 1: a signal, the desk's own or submitted; 0: an order that was asked for
         ("side", "<i8"),  # +1 buy, -1 sell
         ("level", "<i8"),  # prices in nanos; 0: there is none
         ("entry", "<i8"),  # where the taker would get in now: ask of a buy, bid of a sell; or the order's own price
@@ -27,8 +26,6 @@ FACTS = np.dtype(
         ("confidence_ppm", "<i8"),
         ("bar_age_ns", "<i8"),  # since the signal's bar ended; 0 without a bar
         # its market
-        ("bid", "<i8"),
-        ("ask", "<i8"),
         ("quote_age_ns", "<i8"),  # -1: never quoted
         ("pip", "<i8"),  # nanos
         ("point", "<i8"),  # nanos
@@ -47,7 +44,6 @@ FACTS = np.dtype(
         ("shadow_drawdown_milli_r", "<i8"),  # deepest fall of the running sum
         # the account, money in nanos of its currency
         ("halted", "<i8"),
-        ("initial", "<i8"),
         ("balance", "<i8"),
         ("equity", "<i8"),
         ("peak", "<i8"),  # highest balance so far

@@ -96,36 +96,14 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) 
     out.print(table)
 
 
-def print_session(report: Mapping[str, Any], feeds: Sequence[str], strategies: Sequence[str]) -> None:
-    """The summary of a run: what went in, what came out, how fast, and what to do next."""
-    added, seconds = report["ticks_added"], report["seconds"]
-    table = Table(
-        title="Claire de Binare  [dim]paper desk[/dim]", title_justify="left", show_header=False, box=box.SIMPLE
-    )
-    table.add_row("desk", report["desk"])
-    table.add_row("feed", ", ".join(feeds) + ("  [yellow]synthetic[/yellow]" if "demo" in feeds else ""))
-    table.add_row("strategy", ", ".join(strategies))
-    table.add_row("rows", f"{report['rows']:,}, rejected {report['rows_rejected']:,}")
-    table.add_row("tape", f"{added:,} ticks added, {report['ordinal']:,} records in all")
-    table.add_row(
-        "ledger", f"[bold]{report['signals']:,} signals[/bold] in this run, {report['events']:,} events in all"
-    )
-    table.add_row("time", f"{seconds:.2f} s, {added / seconds:,.0f} ticks/s" + ", all fsynced" * bool(added))
-    out.print(table)
-    if not added:
-        out.print("These ticks were on the tape already: nothing was added. Another desk starts afresh: --desk NEW")
-    if report["rejects"]:
-        err.print(
-            f"[yellow]{report['rows_rejected']} rows rejected[/yellow], each with its reason in {report['rejects']}"
-        )
-    if "demo" in feeds:
-        out.print("The demo session is made by arithmetic: no market ever quoted it.")
-    out.print("[dim]Next: cdb signals, or cdb verify to re-execute every decision.[/dim]")
-
-
 def print_verification(report: Mapping[str, Any]) -> None:
     """What `verify` found, and what it means."""
-    print_report("Verification", {name: value for name, value in report.items() if name != "first_divergence"})
+    shown = {name: value for name, value in report.items() if name not in ("first_divergence", "engines")}
+    print_report("Verification", shown)
+    if len(report["engines"]) > 1:
+        for span in report["engines"]:
+            by = span["reexecuted_by"] or "nothing"
+            out.print(f"engine {span['engine']}: records {span['first']:,} to {span['last']:,}, re-executed by {by}")
     if first := report["first_divergence"]:
         print_report("First divergence", {side: "missing" if text is None else text for side, text in first.items()})
     elif report["problem"]:

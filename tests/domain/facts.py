@@ -17,10 +17,10 @@ ORDINARY = {
     # a buy of EURUSD, its stop 20 pips away
     "own_pattern": 1, "side": 1, "confidence_ppm": 800_000, "bar_age_ns": 1 * SECOND,
     "level": 1_099_900_000, "entry": 1_100_000_000, "stop": 1_098_000_000, "target": 1_104_000_000,
-    "bid": 1_099_990_000, "ask": 1_100_000_000, "quote_age_ns": 0, "pip": 100_000, "point": 10_000,
+    "quote_age_ns": 0, "pip": 100_000, "point": 10_000,
     "atr": 100_000, "trend": 1, "sessions_open": LONDON_OPEN, "calendar_entries": 7, "news_gap_ns": NO_NEWS,
     # a fresh account of 100,000
-    "initial": 100_000 * NANO, "balance": 100_000 * NANO, "equity": 100_000 * NANO, "peak": 100_000 * NANO,
+    "balance": 100_000 * NANO, "equity": 100_000 * NANO, "peak": 100_000 * NANO,
     "day_balance": 100_000 * NANO, "daily_room": NO_LIMIT, "total_room": NO_LIMIT, "margin_free": 100_000 * NANO,
     # 1,000 units lose 2.00 at the stop and are worth 1,100.00
     "unit_loss": 2 * NANO, "unit_value": 1_100 * NANO, "margin_ppm": 50_000,

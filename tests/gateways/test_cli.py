@@ -35,6 +35,7 @@ VERIFIED = {
     "pending": 0,
     "records": 9,
     "first_divergence": None,
+    "engines": [{"engine": 2, "first": 1, "last": 9, "reexecuted_by": "this build"}],
     "problem": None,
 }
 REPORT = SessionReport(
@@ -237,6 +238,17 @@ def test_verify_exits_by_what_it_found(fake: Fake, cdb: Callable[..., Any], foun
     assert exited == code
     assert ("is what this engine computes" in out) == (found == {})
     assert ("b" in out.split("recomputed")[-1]) if found.get("diverged") else "First divergence" not in out
+
+
+def test_verify_names_every_engine_of_a_tape_that_had_more_than_one(fake: Fake, cdb: Callable[..., Any]) -> None:
+    older = {"engine": 1, "first": 1, "last": 1_234, "reexecuted_by": None}
+    newer = {"engine": 2, "first": 1_235, "last": 2_000, "reexecuted_by": "this build"}
+    fake.verified = VERIFIED | {"engines": [newer]}
+    assert "engine 2" not in cdb("verify")[1]
+    fake.verified = VERIFIED | {"engines": [older, newer]}
+    _, out, _ = cdb("verify")
+    assert "engine 1: records 1 to 1,234, re-executed by nothing" in out
+    assert "engine 2: records 1,235 to 2,000, re-executed by this build" in out
 
 
 @pytest.mark.parametrize(
