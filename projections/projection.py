@@ -7,7 +7,7 @@ one source only, so folds of different sources commute, and how the streams inte
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter
@@ -36,6 +36,11 @@ class Fold:
     memory: type[Any]
     evolve: Callable[[Any, Fact], Iterable[Row]]
     tables: tuple[Table, ...]
+
+    @cached_property
+    def memory_type(self) -> TypeAdapter[Any]:
+        """How the memory becomes JSON and comes back."""
+        return TypeAdapter(self.memory)
 
 
 @dataclass(frozen=True)
@@ -120,20 +125,15 @@ class Folding:
 
     def remembered(self) -> bytes:
         """The memory as JSON."""
-        return _memory_type(self.fold.memory).dump_json(self.memory)
+        return self.fold.memory_type.dump_json(self.memory)
 
     @classmethod
     def resumed(cls, fold: Fold, at: Checkpoint) -> "Folding":
         """The fold where an earlier one stopped."""
-        return cls(fold, _memory_type(fold.memory).validate_json(at.memory) if at.memory else None, at.position)
+        return cls(fold, fold.memory_type.validate_json(at.memory) if at.memory else None, at.position)
 
 
 def event_names(folds: Iterable[Fold]) -> frozenset[str]:
     """The stored names of what folds listen to."""
     listened = {event for fold in folds for event in fold.listens}
     return frozenset(str((event.model_fields.get("type") or event.model_fields["kind"]).default) for event in listened)
-
-
-@cache
-def _memory_type(memory: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(memory)
