@@ -70,7 +70,8 @@ class ProjectionStore:
                 await connection.execute(f"CREATE ROLE {READER} NOLOGIN")
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.schema}")
             await connection.execute(_CHECKPOINTS.format(schema=self.schema))
-            await self._let_read(connection, self.schema)
+            await connection.execute(f"GRANT USAGE ON SCHEMA {self.schema} TO {READER}")
+            await connection.execute(f"GRANT SELECT ON {self.schema}.checkpoints TO {READER}")
 
     async def load(self, model: str) -> Mapping[str, tuple[str, Checkpoint]]:
         """By source: the fingerprint of what was built, and its checkpoint. Empty before the first build."""
@@ -101,18 +102,21 @@ class ProjectionStore:
 
     @asynccontextmanager
     async def building(self, model: str, sql: str, suffix: str = "new") -> "AsyncIterator[Building]":
-        """A schema beside the desk's, with the empty tables of a read model; dropped when the block is left."""
+        """A schema beside the desk's, with the empty tables of a read model; dropped when the block is left. One at a
+        time: another builder of the same waits, and what a killed one left is dropped by the next."""
         schema = f'"{self.schema[1:-1]}.{model}.{suffix}"'
-        async with self._transaction() as connection:
-            await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-            await connection.execute(f"CREATE SCHEMA {schema}")
-            await connection.execute(f"SET LOCAL search_path = {schema}")
-            await connection.execute(sql)
-        try:
-            yield Building(self, schema)
-        finally:
+        async with self._connection() as owner:
+            await owner.execute("SELECT pg_advisory_lock(hashtext($1))", schema)  # until the connection is given back
             async with self._transaction() as connection:
                 await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                await connection.execute(f"CREATE SCHEMA {schema}")
+                await connection.execute(f"SET LOCAL search_path = {schema}")
+                await connection.execute(sql)
+            try:
+                yield Building(self, schema)
+            finally:
+                async with self._transaction() as connection:
+                    await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
     async def _load(self, connection: Any, model: str, lock: str) -> dict[str, tuple[str, Checkpoint]]:
         found = await connection.fetch(
@@ -133,14 +137,15 @@ class ProjectionStore:
             for row in found
         }
 
-    async def _let_read(self, connection: Any, schema: str) -> None:
-        await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {READER}")
-        await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {READER}")
-
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._pool.acquire() as connection:
                 yield connection
         except _GONE as error:
             raise Unavailable(f"the read models are gone, they are built again from the log: {error}") from error
@@ -196,6 +201,7 @@ class Building:
             for table in tables:
                 await connection.execute(f"DROP TABLE IF EXISTS {store.schema}.{table.name}")
                 await connection.execute(f"ALTER TABLE {self.schema}.{table.name} SET SCHEMA {store.schema}")
+                await connection.execute(f"GRANT SELECT ON {store.schema}.{table.name} TO {READER}")
             await connection.execute(f"DELETE FROM {store.schema}.checkpoints WHERE model = $1", model)
             await connection.executemany(
                 f"INSERT INTO {store.schema}.checkpoints VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -204,7 +210,6 @@ class Building:
                     for source, at in checkpoints.items()
                 ],
             )
-            await store._let_read(connection, store.schema)
             await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, store.schema)
         return True
 

@@ -34,9 +34,13 @@ class Projector:
         for model in self._models:
             await self._ensure(model)
         sources = {fold.source: None for model in self._models for fold in model.folds}
-        async with asyncio.TaskGroup() as group:
-            for source in sources:
-                group.create_task(self._keep(source), name=f"projector of {source}")
+        keeping = [asyncio.create_task(self._keep(source), name=f"projector of {source}") for source in sources]
+        try:
+            await asyncio.gather(*keeping)
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
 
     async def reached(self, source: Source, position: int) -> None:
         """Wait until every read model that hears a source stands at a position of it."""

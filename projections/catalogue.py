@@ -4,10 +4,19 @@ from hashlib import sha256
 from pathlib import Path
 
 from domain.errors import InvalidInput
-from projections import equity
+from projections import aktueller_stand, blotter, decision_log, equity, metrics, positions, services, signals
 from projections.projection import ReadModel
 
-READ_MODELS: tuple[ReadModel, ...] = (equity.MODEL,)
+READ_MODELS: tuple[ReadModel, ...] = (
+    aktueller_stand.MODEL,
+    decision_log.MODEL,
+    metrics.MODEL,
+    blotter.MODEL,
+    positions.MODEL,
+    equity.MODEL,
+    signals.MODEL,
+    services.MODEL,
+)
 
 
 def read_model(name: str) -> ReadModel:
