@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from domain.calendar import news_gap
+from domain.calendar import NEWS_WINDOW_NS, blackout_gap
 from domain.instruments import NANOS
 from domain.journal import BOOKED, BREACHED, MARKED, ROLLED, enter, take_row
 from domain.kernel import kernel
 from domain.market import convert, rate
 from domain.money import PPM, muldiv, plus
+from domain.objectives import FAILED, OPEN, judge_objectives, keeps_best_day, reaches_target
 from domain.orders import (
     CANCELED,
     FLATTEN,
@@ -51,7 +52,7 @@ ACCOUNT = np.dtype(
         ("fees", "<i8"),
         ("day_balance", "<i8"),  # at midnight Prague
         ("highest_day", "<i8"),  # highest midnight balance
-        ("daily_limit", "<i8"),  # equity; 0: none
+        ("daily_limit", "<i8"),  # equity; NO_LIMIT: none
         ("total_limit", "<i8"),
         ("trading_days", "<i8"),  # Prague days on which a position was opened
         ("opened_today", "<i8"),
@@ -59,6 +60,7 @@ ACCOUNT = np.dtype(
         ("won_days", "<i8"),  # sum of the profits of winning days
         ("breached", "<i8"),  # 1: a limit was; tested again after a resume
         ("open_positions", "<i8"),
+        ("outcome", "<i8"),  # of the policy's objectives
     ]
 )
 
@@ -76,8 +78,13 @@ POSITION = np.dtype(
 
 DAILY_LOSS, MAX_LOSS, NEWS_TRADING = range(3)
 LIMITS = ("daily_loss", "max_loss", "news_trading")
-NEWS_WINDOW_NS = 120 * 1_000_000_000  # FTMO: two minutes before to two minutes after
-HIGH_IMPACT = 3
+
+
+def new_account() -> Any:
+    """One ACCOUNT record that is not opened yet: nothing limits it."""
+    account = np.zeros(1, ACCOUNT)
+    account["daily_limit"] = account["total_limit"] = NO_LIMIT
+    return account
 
 
 @kernel
@@ -97,22 +104,23 @@ def open_account(account: Any, initial: int) -> None:
 def set_limits(book: Any) -> None:
     """The limits of this day under this policy."""
     account, policy = book.account[0], book.policy[0]
-    daily = muldiv(account.initial, policy.daily_loss_ppm, PPM)
-    total = muldiv(account.initial, policy.max_loss_ppm, PPM)
+    account.daily_limit = account.total_limit = NO_LIMIT
+    if policy.daily_loss_ppm != NO_LIMIT:
+        account.daily_limit = account.day_balance - muldiv(account.initial, policy.daily_loss_ppm, PPM)
+    if policy.max_loss_ppm == NO_LIMIT:
+        return
     base = account.initial
     if policy.max_loss_kind != STATIC:
         base = max(base, account.highest_day)
-    limit = base - total
+    account.total_limit = base - muldiv(account.initial, policy.max_loss_ppm, PPM)
     if policy.max_loss_kind not in (STATIC, TRAILING):
-        limit = min(limit, account.initial)
-    account.daily_limit = account.day_balance - daily if daily > 0 else 0  # below 0 on a small balance: still a limit
-    account.total_limit = limit if total > 0 else 0
+        account.total_limit = min(account.total_limit, account.initial)
 
 
 @kernel
 def room(account: Any, limit: int) -> int:
     """How far equity may fall."""
-    return int(equity_of(account) - limit) if limit != 0 else NO_LIMIT
+    return int(equity_of(account) - limit) if limit != NO_LIMIT else NO_LIMIT
 
 
 # -- positions -----------------------------------------------------------------------------------------------------
@@ -185,6 +193,8 @@ def book_fill(book: Any, order: Any, price: int, quantity: int, fee_ppm: int, fi
     mark_to_market(account, book.positions, book.markets, number)
     _record_booking(book, order, fill_number, realised_quote, realised, fee, closed, trade)
     _align_exits(book, number)
+    if closed and not passes_limit(account):
+        judge_objectives(book, fill_number, order.correlation)
 
 
 @kernel
@@ -251,11 +261,8 @@ def roll_day(book: Any) -> None:
     row = _mark(book)
     mark = book.journal.marks[row]
     mark.trading_days, mark.best_day = account.trading_days, account.best_day
-    goal = muldiv(account.initial, policy.profit_target_ppm, PPM)
-    flat = account.open_positions == 0  # a target counts closed balance alone
-    mark.target_reached = 1 if goal > 0 and flat and account.balance - account.initial >= goal else 0
-    share = muldiv(account.won_days, policy.best_day_max_ppm, PPM)
-    mark.best_day_kept = 1 if policy.best_day_max_ppm == 0 or account.best_day <= share else 0
+    mark.target_reached = 1 if reaches_target(account, policy) else 0
+    mark.best_day_kept = 1 if keeps_best_day(account, policy) else 0
     enter(book, ROLLED, row, 0, 0)
 
 
@@ -280,7 +287,7 @@ def passes_limit(account: Any) -> bool:
 
 @kernel
 def _is_below(account: Any, limit: int) -> bool:
-    return bool(limit != 0 and equity_of(account) < limit)
+    return bool(limit != NO_LIMIT and equity_of(account) < limit)
 
 
 @kernel
@@ -291,6 +298,7 @@ def breach(book: Any, number: int) -> None:
     if _is_below(account, account.total_limit):
         limit, bound = MAX_LOSS, account.total_limit
     account.breached = 1
+    account.outcome = FAILED if account.outcome == OPEN else account.outcome
     book.desk[0].halted = 1
     cause = _record_breach(book, limit, equity_of(account), bound, number, 1, 0, 0)
     cancel_entries(book, 0, FLATTENED)
@@ -324,12 +332,15 @@ def flatten(book: Any, cause: int) -> None:
 
 @kernel
 def watch_news(book: Any, order: Any, fill_number: int) -> None:
-    """A fill too near to news breaks a rule of some accounts: it is recorded, nothing is halted."""
+    """A fill in a blackout breaks the agreement of some accounts, also that of a stop or a target (FTMO: "if a Stop
+    Loss or Take Profit is triggered within the restricted time window, this will also be considered a breach").
+
+    It is recorded and nothing is halted: no limit of loss was passed, FTMO's people and no machine judge such a trade,
+    and a stop that did not fill would cost more than one that did.
+    """
     if book.policy[0].no_news_trading == 0:
         return
     market = book.markets[order.instrument]
-    gap = news_gap(
-        book.releases, book.desk[0].now, market.base, market.quote, HIGH_IMPACT, NEWS_WINDOW_NS, NEWS_WINDOW_NS
-    )
+    gap = blackout_gap(book.releases, book.desk[0].now, market.base, market.quote)
     if gap != NO_NEWS:
         _record_breach(book, NEWS_TRADING, gap, NEWS_WINDOW_NS, order.instrument, 0, fill_number, order.correlation)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from domain.account import ACCOUNT, POSITION
+from domain.account import POSITION, new_account
 from domain.calendar import RELEASE
 from domain.journal import Journal, new_journal
 from domain.market import MARKET
@@ -25,6 +25,7 @@ DESK = np.dtype(
         ("orders", "<i8"),  # working, the first so many of the array
         ("shadows", "<i8"),
         ("next_expiry", "<i8"),  # the earliest of the working orders; 0: none
+        ("next_blackout", "<i8"),  # when the next one begins, if the account may not trade near news; 0: none
     ]
 )
 
@@ -56,7 +57,7 @@ def new_book() -> Book:
     return Book(
         np.zeros(1, DESK),
         np.zeros(1, POLICY),
-        np.zeros(1, ACCOUNT),
+        new_account(),
         np.zeros(1, MARKET),
         np.zeros(1, POSITION),
         np.zeros(MAX_ORDERS, ORDER),

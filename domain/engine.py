@@ -211,7 +211,7 @@ class Engine:
             case AccountOpened():
                 self.desk.open_account(instruction)
             case PolicyActivated():
-                self.desk.activate(instruction.policy)
+                self.desk.activate(instruction.policy, number)
             case CalendarImported():
                 self.desk.add_releases(instruction.entries)
             case TradingHalted():

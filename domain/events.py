@@ -195,13 +195,13 @@ class AccountMarked(_LedgerEvent):
 
 
 class DayRolled(_LedgerEvent):
-    """Midnight in Prague: the day's balance, and what the account may lose from here. Limits are equity, 0: none."""
+    """Midnight in Prague: the day's balance, and what the account may lose from here. Limits are equity, None: none."""
 
     type: Literal["day_rolled"] = "day_rolled"
     balance_nanos: int
     equity_nanos: int
-    daily_limit_nanos: int
-    total_limit_nanos: int
+    daily_limit_nanos: int | None
+    total_limit_nanos: int | None
     trading_days: int
     best_day_nanos: int
     target_reached: bool
@@ -219,6 +219,19 @@ class LimitBreached(_LedgerEvent):
     halted: bool
 
 
+class ObjectivesReached(_LedgerEvent):
+    """All objectives of the policy are met, said once: the challenge is passed. The target is a profit, `balance_nanos`
+    is closed with no open position, `best_day_nanos` the largest profit of a day so far."""
+
+    type: Literal["objectives_reached"] = "objectives_reached"
+    policy: str
+    profit_target_nanos: int
+    balance_nanos: int
+    trading_days: int
+    trading_days_min: int
+    best_day_nanos: int
+
+
 LedgerEvent = Annotated[
     InstructionApplied
     | InstructionRefused
@@ -231,7 +244,8 @@ LedgerEvent = Annotated[
     | FillBooked
     | AccountMarked
     | DayRolled
-    | LimitBreached,
+    | LimitBreached
+    | ObjectivesReached,
     Field(discriminator="type"),
 ]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from domain.account import equity_of, room
-from domain.calendar import news_gap
+from domain.calendar import blackout_gap, news_gap
 from domain.instruments import NANOS
 from domain.kernel import kernel
 from domain.market import ATR_BARS, convert, rate_is_known
@@ -33,6 +33,9 @@ def gather(book: Any, number: int, performance: Any) -> None:
             book.releases, desk.now, market.base, market.quote,
             policy.news_impact_min, policy.news_before_ns, policy.news_after_ns,
         )  # fmt: skip
+    facts.blackout_gap_ns = NO_NEWS
+    if policy.no_news_trading != 0:
+        facts.blackout_gap_ns = blackout_gap(book.releases, desk.now, market.base, market.quote)
     trades, wins, won, lost, deepest = summary(performance)
     facts.signals_this_minute = performance.signals
     facts.shadow_trades, facts.shadow_wins = trades, wins
@@ -90,13 +93,24 @@ def _is_entered(book: Any, before: int) -> bool:
 
 @kernel
 def _gather_positions(book: Any, number: int) -> None:
-    """What is held: net value of both currencies, and how many instruments are in a trade."""
+    """What is held: net value of both currencies, how many instruments are in a trade, and the commission that closing
+    costs: it belongs to the open risk, so that the room for a new trade holds although equity does not count it yet."""
     facts, market = book.facts[0], book.markets[number]
     for other in range(1, len(book.positions)):
         position = book.positions[other]
         if position.quantity != 0:
             facts.positions += 1
             _expose(facts, book.markets[other], market, convert(book.markets, other, position.cost))
+            facts.open_risk += _exit_fee(book, other)
+
+
+@kernel
+def _exit_fee(book: Any, number: int) -> int:
+    """Commission of closing a position at once, account money, up and never down."""
+    position, market = book.positions[number], book.markets[number]
+    price = max(market.bid, market.ask)
+    value = convert(book.markets, number, muldiv(abs(position.quantity), price, NANOS))
+    return int(muldiv(value, market.taker_ppm, PPM) + 1) if market.taker_ppm > 0 else 0
 
 
 @kernel

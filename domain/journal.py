@@ -12,8 +12,8 @@ import numpy.typing as npt
 from domain.kernel import kernel
 from domain.rules import RESULT
 
-RAISED, ASSESSED, PLACED, MOVED, FILLED, BOOKED, MARKED, ROLLED, BREACHED = range(9)
-ENTRIES, ASKED = 9, 10  # places in `rows` of the entries and of the rules' results
+RAISED, ASSESSED, PLACED, MOVED, FILLED, BOOKED, MARKED, ROLLED, BREACHED, REACHED = range(10)
+ENTRIES, ASKED = 10, 11  # places in `rows` of the entries and of the rules' results
 
 ENTRY = np.dtype(
     [
@@ -60,7 +60,15 @@ PLACING = np.dtype(
     ]
 )
 
-MOVE = np.dtype([("order", "<i8"), ("state", "<i8"), ("reason", "<i8"), ("quantity", "<i8")])
+MOVE = np.dtype(
+    [
+        ("order", "<i8"),
+        ("state", "<i8"),
+        ("reason", "<i8"),
+        ("quantity", "<i8"),
+        ("release", "<i8"),  # the calendar's entry that is the reason, from 1; 0: none
+    ]
+)
 
 FILL = np.dtype(
     [
@@ -117,6 +125,8 @@ MARK = np.dtype(
         ("best_day", "<i8"),
         ("target_reached", "<i8"),
         ("best_day_kept", "<i8"),
+        ("profit_target", "<i8"),
+        ("trading_days_min", "<i8"),
     ]
 )
 
@@ -147,7 +157,7 @@ class Journal(NamedTuple):
 def new_journal() -> Journal:
     """Empty arrays."""
     return Journal(
-        np.zeros(11, np.int64),
+        np.zeros(12, np.int64),
         np.zeros(4 * ROWS, ENTRY),
         np.zeros(ROWS, VERDICT),
         np.zeros(RESULTS, RESULT),

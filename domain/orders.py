@@ -63,12 +63,12 @@ REASONS = (
     "its trigger price was reached", "it was asked for", "the desk was halted", "the position is closed",
     "what could not be filled at once is cancelled (IOC)", "it could not be filled whole at once (FOK)",
     "the trading day ended", "its time ran out", "the position is flattened", "an exit covers its whole position",
-    "a nearer exit of its position takes its place",
+    "a nearer exit of its position takes its place", "heavy news is near",
 )  # fmt: skip
 (
     TRIGGER, ASKED_FOR, HALTED, POSITION_CLOSED, IOC_REST, FOK_WHOLE, DAY_END, TIME_OUT, FLATTENED, FOLLOWS_POSITION,
-    NEARER_EXIT,
-) = range(11)  # fmt: skip
+    NEARER_EXIT, NEWS_NEAR,
+) = range(12)  # fmt: skip
 
 ORDER = np.dtype(
     [
@@ -173,6 +173,7 @@ def _record(book: Any, order: Any, state: int, reason: int) -> None:
     row = take_row(book.journal, MOVED)
     moved = book.journal.moves[row]
     moved.order, moved.state, moved.reason, moved.quantity = order.number, state, reason, order.quantity
+    moved.release = 0
     enter(book, MOVED, row, order.number, order.correlation)
 
 

@@ -13,6 +13,7 @@ from domain.events import (
     FillBooked,
     LedgerEvent,
     LimitBreached,
+    ObjectivesReached,
     OrderFilled,
     OrderMoved,
     OrderPlaced,
@@ -20,11 +21,12 @@ from domain.events import (
     SignalAssessed,
     SignalRaised,
 )
-from domain.orders import AMENDED, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
+from domain.orders import AMENDED, NEWS_NEAR, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
 from domain.paper_desk import PaperDesk
 from domain.risk import RISK
-from domain.rules import Rule
+from domain.rules import NO_LIMIT, Rule
 from domain.strategic import STRATEGIC
+from domain.tape import utc
 
 _RULES = (*STRATEGIC, *RISK)
 _MOVES = {**dict(enumerate(STATES)), AMENDED: "amended"}
@@ -54,6 +56,8 @@ class _Teller:
         self._journal, self._raised, self._sources = desk.book.journal, raised, desk.sources
         self._symbols = {number: instrument.symbol for number, instrument in desk.instruments.items()}
         self._policy = desk.policy_name
+        self._releases, self._titles = desk.book.releases, desk.titles
+        self._currencies = {code: currency for currency, code in desk.currencies.items()}
         self.tell: dict[int, Callable[[int, dict[str, Any]], LedgerEvent]] = {
             kinds.RAISED: self._signal,
             kinds.ASSESSED: self._verdict,
@@ -64,6 +68,7 @@ class _Teller:
             kinds.MARKED: self._mark,
             kinds.ROLLED: self._day,
             kinds.BREACHED: self._breach,
+            kinds.REACHED: self._reached,
         }
 
     def _signal(self, row: int, place: dict[str, Any]) -> SignalRaised:
@@ -128,9 +133,16 @@ class _Teller:
             **place,
             order=move["order"],
             state=_MOVES[move["state"]],
-            reason=REASONS[move["reason"]],
+            reason=self._news(move["release"] - 1) if move["release"] else REASONS[move["reason"]],
             quantity_nanos=move["quantity"],
         )
+
+    def _news(self, index: int) -> str:
+        """Why an entry was cancelled near this entry of the calendar."""
+        time, currency, impact = self._releases[index].item()
+        title = self._titles.get((time, currency, impact), "")
+        name = " ".join(part for part in (self._currencies[currency], title) if part)
+        return f"{REASONS[NEWS_NEAR]}: {name} at {utc(time)}"
 
     def _fill(self, row: int, place: dict[str, Any]) -> OrderFilled:
         fill = _fields(self._journal.fills[row])
@@ -196,8 +208,8 @@ class _Teller:
             **place,
             balance_nanos=mark["balance"],
             equity_nanos=mark["equity"],
-            daily_limit_nanos=mark["daily_limit"],
-            total_limit_nanos=mark["total_limit"],
+            daily_limit_nanos=_limit(mark["daily_limit"]),
+            total_limit_nanos=_limit(mark["total_limit"]),
             trading_days=mark["trading_days"],
             best_day_nanos=mark["best_day"],
             target_reached=bool(mark["target_reached"]),
@@ -215,6 +227,18 @@ class _Teller:
             halted=bool(breach["halted"]),
         )
 
+    def _reached(self, row: int, place: dict[str, Any]) -> ObjectivesReached:
+        mark = _fields(self._journal.marks[row])
+        return ObjectivesReached(
+            **place,
+            policy=self._policy,
+            profit_target_nanos=mark["profit_target"],
+            balance_nanos=mark["balance"],
+            trading_days=mark["trading_days"],
+            trading_days_min=mark["trading_days_min"],
+            best_day_nanos=mark["best_day"],
+        )
+
 
 @lru_cache(maxsize=4_096)  # most rules say the same of most trades
 def _result(rule: Rule, value: int, limit: int, passed: int) -> RuleResult:
@@ -223,7 +247,11 @@ def _result(rule: Rule, value: int, limit: int, passed: int) -> RuleResult:
 
 
 def _room(equity: int, limit: int) -> int | None:
-    return equity - limit if limit else None
+    return None if limit == NO_LIMIT else equity - limit
+
+
+def _limit(limit: int) -> int | None:
+    return None if limit == NO_LIMIT else limit
 
 
 def _fields(record: Any) -> dict[str, int]:

@@ -35,6 +35,7 @@ FACTS = np.dtype(
         ("always_open", "<i8"),  # 1: this market knows no sessions
         ("calendar_entries", "<i8"),  # how many the desk knows at all
         ("news_gap_ns", "<i8"),  # signed distance to the nearest relevant entry (+ ahead, - behind), NO_NEWS: none near
+        ("blackout_gap_ns", "<i8"),  # the same to the release in whose blackout it is, NO_NEWS: it is in none
         ("signals_this_minute", "<i8"),  # of its strategy, this one among them
         # its strategy's shadow results
         ("shadow_trades", "<i8"),  # in the window

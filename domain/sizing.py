@@ -162,5 +162,5 @@ def affordable(money: int, per_thousand: int, most: int) -> int:
 
 @kernel
 def share(money: int, ppm: int) -> int:
-    """A limit of so many ppm of `money`; 0 ppm is none."""
-    return NO_LIMIT if ppm == 0 else int(muldiv(money, ppm, PPM))
+    """A limit of so many ppm of `money`, unless there is none."""
+    return NO_LIMIT if ppm == NO_LIMIT else int(muldiv(money, ppm, PPM))

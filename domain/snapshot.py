@@ -47,6 +47,7 @@ class _Head(BaseModel):
     currency: str
     policy: Policy | None
     sources: list[Source]
+    titles: list[tuple[tuple[int, int, int], str]] = []  # of the calendar's heavy entries
     answered: list[str]
     strategies: list[_Strategy]
     arrays: list[_Array]
@@ -67,6 +68,7 @@ def save(engine: Engine, migrated_from: int | None = None) -> bytes:
         currency=desk.currency,
         policy=desk.policy,
         sources=desk.sources,
+        titles=list(desk.titles.items()),
         answered=sorted(engine.answered),
         strategies=[
             _Strategy(
@@ -121,7 +123,7 @@ def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
         engine.took_over = TakeOver(head.migrated_from, state_sha256)
     desk = engine.desk
     desk.instruments, desk.currencies, desk.currency = head.instruments, head.currencies, head.currency
-    desk.policy, desk.sources = head.policy, head.sources
+    desk.policy, desk.sources, desk.titles = head.policy, head.sources, dict(head.titles)
     for saved in head.strategies:
         handler, parameters, fingerprint = prepare(saved.strategy, saved.version, saved.parameters)
         if str(handler.state.descr) != saved.layout or not 0 < saved.slot < len(head.sources):

@@ -19,6 +19,7 @@ from domain.account import (
     roll_day,
 )
 from domain.bars import M1
+from domain.calendar import watch_blackouts
 from domain.fills import fill_new, fill_resting
 from domain.gathering import gather
 from domain.instruments import NANOS
@@ -38,8 +39,7 @@ from domain.orders import (
 )
 from domain.orders import FLATTENED as REASON_FLATTENED
 from domain.performance import count_signal, follow_shadows, open_shadow
-from domain.policy import REVERSE
-from domain.risk import RISK, reduces
+from domain.risk import RISK, reduces, whole_quantity
 from domain.rules import every
 from domain.signals.handler import SIGNAL, Signals
 from domain.sizing import size
@@ -99,6 +99,8 @@ def trade(book: Any, ticks: Any, first: int, start: int, signals: Any, next_sign
         desk.ordinal, desk.now = first + index, tick.receive_time
         if desk.next_expiry > 0 and desk.now >= desk.next_expiry:
             expire(book, False)
+        if desk.next_blackout > 0 and desk.now >= desk.next_blackout:
+            watch_blackouts(book)
         if tick.kind == CLOCK:
             _on_clock(book, tick.flags)
             continue
@@ -176,10 +178,17 @@ def _on_clock(book: Any, flags: int) -> None:
         roll_day(book)
         if passes_limit(account):
             breach(book, 0)
-    if flags & WEEK_CLOSING and book.policy[0].flat_before_weekend != 0:
-        cancel_entries(book, 0, REASON_FLATTENED)
-        flatten(book, 0)
+    if flags & WEEK_CLOSING:
+        leave_the_week(book, 0)
     sweep(book)
+
+
+@kernel
+def leave_the_week(book: Any, cause: int) -> None:
+    """An account that is flat over the weekend closes what it has, once the weekend is near."""
+    if book.policy[0].flat_before_weekend != 0 and book.desk[0].sessions_open & WEEK_CLOSING:
+        cancel_entries(book, 0, REASON_FLATTENED)
+        flatten(book, cause)
 
 
 @kernel
@@ -223,10 +232,7 @@ def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> b
     verdict = _verdict(book, number, failed == 0, 1, first, causation, correlation)
     if failed > 0:
         return False
-    quantity = facts.quantity
-    if facts.held * facts.side < 0 and policy.on_opposite == REVERSE:
-        quantity += abs(facts.held)
-    order = draft(book, number, facts.side, MARKET_ORDER, ENTRY, quantity)
+    order = draft(book, number, facts.side, MARKET_ORDER, ENTRY, whole_quantity(facts, policy))
     order.stop, order.target, order.risk = facts.stop, facts.target, facts.risk
     submit(book, order, book.desk[0].now + _latency(policy, book.desk[0].ordinal, verdict), verdict, correlation)
     return True

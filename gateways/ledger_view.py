@@ -174,7 +174,12 @@ def _objectives(account: Row) -> Text:
     text = Text.assemble(("trading days ", QUIET), f"{days}" + (f" of {least}" if least else ""))
     if target := account["profit_target"]:
         text.append_text(Text.assemble(("   profit target ", QUIET), result(account["profit"]), f" of {money(target)}"))
+    if outcome := _OUTCOMES.get(account["objectives"]):
+        text.append("   objectives ", QUIET).append(*outcome)
     return text
+
+
+_OUTCOMES = {"reached": ("reached", GOOD), "failed": ("failed", BAD)}
 
 
 def _position(row: Row) -> Mapping[str, Any]:

@@ -244,6 +244,12 @@ def _breach(row: Row) -> Text:
     return Text(f"{name} breached: equity {money(row['value'])} below {money(row['bound'])}{halted}", f"bold {BAD}")
 
 
+def _reached(row: Row) -> Text:
+    days = f"trading days {row['trading_days']} of {row['trading_days_min']}"
+    said = f": balance {money(row['balance'])}, profit target {money(row['profit_target'])}, {days}"
+    return Text.assemble((f"objectives of {row['policy']} reached", f"bold {GOOD}"), said)
+
+
 _WORDS: dict[str, Callable[[Row], Text]] = {
     "quote": _quote,
     "trade": _trade_print,
@@ -262,6 +268,7 @@ _WORDS: dict[str, Callable[[Row], Text]] = {
     "account_marked": _mark,
     "day_rolled": _day,
     "limit_breached": _breach,
+    "objectives_reached": _reached,
 }
 
 _NAMES = ("reason", "strategy", "order", "source", "engine", "feed", "tzdata_version")
@@ -271,5 +278,5 @@ NOUNS = {
     "instruction_applied": "answer", "instruction_refused": "answer", "engine_took_over": "engine",
     "signal_raised": "signal", "signal_assessed": "verdict", "order_placed": "order", "order_moved": "move",
     "order_filled": "fill", "fill_booked": "booking", "account_marked": "mark", "day_rolled": "day",
-    "limit_breached": "limit", "quote": "tick", "trade": "tick",
+    "limit_breached": "limit", "objectives_reached": "passed", "quote": "tick", "trade": "tick",
 }  # fmt: skip

@@ -17,8 +17,7 @@ EVENT_TYPES: tuple[str, ...] = tuple(shape.model_fields["type"].default for shap
 
 # Of these, 0 says that there is none.
 _NONE_IF_0 = frozenset(
-    "limit_nanos trigger_nanos stop_nanos target_nanos displayed_nanos daily_limit_nanos total_limit_nanos "
-    "expires_at_ns bar_time_ns order oco".split()
+    "limit_nanos trigger_nanos stop_nanos target_nanos displayed_nanos expires_at_ns bar_time_ns order oco".split()
 )
 _EVENT_NUMBERS = ("order", "oco")
 _TIMES = ("occurred_at_ns", "bar_time_ns", "expires_at_ns", "active_from_ns", "first_time_ns", "last_time_ns")

@@ -10,6 +10,7 @@ from domain.account import equity_of
 from domain.engine import Engine
 from domain.events import LedgerEvent
 from domain.orders import STOP_EXIT, TARGET_EXIT
+from domain.rules import NO_LIMIT
 from gateways.live_view import Account, LiveView, Look, Position, Quote, Room
 from ops.core import Core
 
@@ -93,7 +94,7 @@ def _account(engine: Engine) -> Account:
 
 
 def _room(account: np.void, limit: str, base: str) -> Room | None:
-    if not account[limit]:
+    if account[limit] == NO_LIMIT:
         return None
     return Room(equity_of(account) - int(account[limit]), max(int(account[base]) - int(account[limit]), 1))
 

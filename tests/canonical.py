@@ -20,6 +20,7 @@ from domain.events import (
     InstructionRefused,
     LedgerEvent,
     LimitBreached,
+    ObjectivesReached,
     OrderFilled,
     OrderMoved,
     OrderPlaced,
@@ -92,9 +93,9 @@ POLICY = Policy(
         by_confidence=False, by_drawdown=True, target_ratio_min_thousandths=0,
     ),
     risk=Risk(
-        risk_per_trade_max_ppm=0, daily_risk_max_ppm=0, positions_max=2, orders_max=50,
-        symbol_exposure_max_ppm=0, currency_exposure_max_ppm=0, signals_per_minute_max=0, stale_after_ns=0,
-        on_opposite="reverse",
+        risk_per_trade_max_ppm=None, daily_risk_max_ppm=None, positions_max=2, orders_max=50,
+        symbol_exposure_max_ppm=None, currency_exposure_max_ppm=None, signals_per_minute_max=None,
+        stale_after_ns=None, on_opposite="reverse",
     ),
     limits=Limits(
         daily_loss_ppm=3_000, max_loss_ppm=100_000, max_loss_kind="trailing", profit_target_ppm=100_000,
@@ -243,6 +244,11 @@ EVENTS: dict[str, LedgerEvent] = {
             number=12, ordinal=992, correlation=12, **_PLACE, limit="daily_loss", value_nanos=193_999 * 10**9,
             limit_nanos=194_000 * 10**9, symbol="EURUSD", halted=True,
         ),
+        ObjectivesReached(
+            number=13, ordinal=993, correlation=12, causation=12, occurred_at_ns=MONDAY,
+            policy="ftmo-2step-challenge@1", profit_target_nanos=10_000 * 10**9, balance_nanos=110_250 * 10**9,
+            trading_days=5, trading_days_min=4, best_day_nanos=4_000 * 10**9,
+        ),
     )
 }  # fmt: skip
 FIRST_COMMIT = list(EVENTS.values())[:3]  # what the golden commit holds
@@ -312,7 +318,7 @@ def opening(symbols: int = 1, strategies: Iterable[str] = (), *, trading: bool =
 
 
 def golden_script() -> Script:
-    """A small fixed tape, of which the ledger is pinned: two instruments, two strategies, every kind of instruction."""
+    """A small fixed tape: two instruments, two strategies, every kind of instruction."""
     ticks = with_minutes(market_ticks(6_000, seed=20, symbols=2))
     midnights = (ticks["kind"] == CLOCK) & (ticks["receive_time"] % (24 * 3600 * SECOND_NS) == 23 * 3600 * SECOND_NS)
     ticks["flags"][midnights] |= PRAGUE_MIDNIGHT
@@ -337,6 +343,28 @@ def golden_script() -> Script:
         activated("ema_cross", "EURUSD", id="changed", fast=30),
         ticks[3_000:],
     ]  # fmt: skip
+
+
+def pinned_script() -> Script:
+    """The golden script, and behind it a second phase whose objectives one lucky order reaches."""
+    first = golden_script()
+    ticks = next(item for item in reversed(first) if isinstance(item, np.ndarray))
+    objectives = {"daily_loss_ppm": None, "profit_target_ppm": 100, "trading_days_min": 1, "best_day_max_ppm": None}
+    limits = POLICY.limits.model_copy(update=objectives)
+    lucky = np.repeat(ticks[ticks["instrument"] == 1][-1:], 3)
+    lucky["event_time"] = lucky["receive_time"] = ticks["receive_time"][-1] + np.arange(1, 4) * MINUTE_NS
+    for side in ("bid", "ask"):
+        lucky[side][1:] += 20_000_000
+    return [
+        *first,
+        *(StrategyDeactivated(id=f"end-{name}", **SAID, strategy=name) for name in ("m5_bos_retest", "ema_cross")),
+        PolicyActivated(id="phase", **SAID, policy=POLICY.model_copy(update={"name": "phase", "limits": limits})),
+        TradingResumed(id="again", **SAID, reason="a second phase"),
+        ordered("lucky", type="market"),
+        lucky[:2],
+        TradingHalted(id="enough", **SAID, reason="the target is near", flatten=True),
+        lucky[2:],
+    ]
 
 
 def ordered(id: str, **terms: Any) -> OrderRequested:  # noqa: A002

@@ -177,7 +177,7 @@ def test_a_room_leaves_what_open_risk_has_not_taken(limit: str) -> None:
 def test_the_daily_risk_allowance_counts_what_is_lost_and_what_is_at_risk() -> None:
     f = {"day_lost": 3_000 * NANO, "open_risk": 1_900 * NANO}
     assert sized(facts(**f), terms())["risk"] == 100 * NANO
-    assert sized(facts(**f), terms(daily_risk_max_ppm=0))["risk"] == 1_000 * NANO
+    assert sized(facts(**f), terms(daily_risk_max_ppm=NO_LIMIT))["risk"] == 1_000 * NANO
 
 
 @pytest.mark.parametrize("missing", ["unit_loss", "unit_value", "equity", "margin_free"])

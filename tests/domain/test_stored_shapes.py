@@ -150,7 +150,7 @@ def test_whatever_changes_a_ledger_raises_engine() -> None:
     ENGINE in domain/engine.py and add its line to tests/golden/ledgers.json; the old lines stay."""
     pinned = json.loads((GOLDEN / "ledgers.json").read_bytes())
     assert str(ENGINE) in pinned, f"add the golden ledger of engine {ENGINE} to tests/golden/ledgers.json"
-    script = canonical.golden_script()
+    script = canonical.pinned_script()
     events = canonical.ledger(canonical.messages(script))
     tape = b"".join(i.tobytes() if isinstance(i, np.ndarray) else i.model_dump_json().encode() for i in script)
     assert pinned[str(ENGINE)] == {
@@ -162,7 +162,7 @@ def test_whatever_changes_a_ledger_raises_engine() -> None:
 
 
 def test_the_golden_ledger_holds_something_of_everything() -> None:
-    stored = canonical.ledger(canonical.messages(canonical.golden_script()))
+    stored = canonical.ledger(canonical.messages(canonical.pinned_script()))
     events = [LEDGER_EVENT.validate_json(line) for line in stored]
     assert {event.type for event in events} == kinds(LedgerEvent, "type") - {"engine_took_over"}
     signals = [event for event in events if event.type == "signal_raised" and event.version]

@@ -116,6 +116,10 @@ def test_every_event_type_has_its_words_and_its_noun() -> None:
         "account_marked": "equity 0.00 (0.00 to 0.00), room 0.00",
         "day_rolled": ("new day balance 204,000.00, daily limit 194,000.00, total limit 180,000.00, trading days 3"),
         "limit_breached": "daily loss breached: equity 193,999.00 below 194,000.00; desk halted and flattened",
+        "objectives_reached": (
+            "objectives of ftmo-2step-challenge@1 reached: balance 110,250.00, profit target 10,000.00, "
+            "trading days 5 of 4"
+        ),
     }
 
 
@@ -343,7 +347,7 @@ def test_the_status_shows_account_rooms_halt_and_services() -> None:
     assert lines[1] == "HALT WAITS for the sequencer:  [2Jstop (by ann, and flatten)"
     assert lines[2].startswith("HALTED since 2024-03-05 ")
     assert f"equity     {money(state['account']['equity'])}" in text
-    assert "trading days 2 of 4" in text
+    assert "trading days 2 of 4   profit target -261.23 of 10,000.00   objectives failed" in text
     assert "ws    8000  ready" in text
     assert "core  8001  not ready    core is starting; Wait." in text
     assert "Positions none" in text
