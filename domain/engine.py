@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeVar, assert_never
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
-from domain.book import Records
+from domain.book import Records, keep, take_back
 from domain.errors import InvalidInput, TapeBroken, UnknownStrategy
 from domain.events import EngineTookOver, InstructionApplied, InstructionRefused, LedgerEvent
 from domain.instructions import (
@@ -41,8 +42,8 @@ from domain.paper_desk import PaperDesk, Source
 from domain.report import events_of
 from domain.signals import handler as handlers
 from domain.signals.handler import SIGNAL, Handler, Parameters, Signals, States
-from domain.tape import Block, Ticks, impossible, utc
-from domain.trading import RAISED_SIGNAL, raised_signals, trade
+from domain.tape import Block, Ticks, impossible, mark_usable, utc
+from domain.trading import RAISED_SIGNAL, raised_signals, refuse, trade
 
 ENGINE = 2
 MAX_REASON = 1_000  # characters: a reason may quote what was asked, and an answer must fit into a commit
@@ -118,13 +119,23 @@ class Engine:
         tick, signal = 0, 0
         while tick < len(block.records):
             clear(self.desk.book.journal)
-            try:
-                tick, signal = trade(self.desk.book, block.records, block.first, tick, raised, signal)
-            except OverflowError as error:
-                ordinal = self.desk.book.desk[0]["ordinal"]
-                raise TapeBroken(f"record {ordinal} has a price that no money can follow: {error}") from None
+            tick, signal = self._trade(block, tick, raised, signal)
             yield raised
         self.ordinal, self.time_ns = block.last, int(block.records["receive_time"][-1])
+
+    def _trade(self, block: Block, tick: int, raised: Records, signal: int) -> tuple[int, int]:
+        """Trade from `tick` on. A record that would take money past 64 bits is undone, and its quote refused: what was
+        decided before it stands, because the same records decide the same again."""
+        book = self.desk.book
+        kept = keep(book)
+        try:
+            stopped: tuple[int, int] = trade(book, block.records, block.first, tick, raised, signal)
+            return stopped
+        except OverflowError:
+            index = int(book.desk[0]["ordinal"]) - block.first
+        take_back(book, kept)
+        _, signal = trade(book, block.records[:index], block.first, tick, raised, signal)
+        return index + 1, int(refuse(book, block.records, block.first, index, raised, signal))
 
     def _must_be_next(self, first: int) -> None:
         if first != self.ordinal + 1:
@@ -151,7 +162,16 @@ class Engine:
             )
 
     def _signals(self, ticks: Ticks) -> Records:
-        """Signals in order of tick, then of activation: nothing depends on how the ticks were packed."""
+        """Signals in order of tick, then of activation: nothing depends on how the ticks were packed. Strategies do not
+        see what is no price."""
+        usable = np.empty(len(ticks), np.bool_)
+        if mark_usable(ticks, usable) == len(ticks):
+            return self._signals_of(ticks)
+        raised = self._signals_of(_only(ticks, usable))
+        raised["tick"] = np.flatnonzero(usable)[raised["tick"]]
+        return raised
+
+    def _signals_of(self, ticks: Ticks) -> Records:
         if len(self._out) < len(ticks):
             self._out = np.zeros(len(ticks), SIGNAL)
         parts = [np.zeros(0, RAISED_SIGNAL)]
@@ -286,3 +306,10 @@ class Engine:
                 state_sha256=state_sha256,
             )
         ]
+
+
+def _only(ticks: Ticks, mask: npt.NDArray[np.bool_]) -> Ticks:
+    """The ticks of a mask. Log records are read-only, and kernels are compiled for what may be written anew."""
+    kept = ticks[mask]
+    kept.setflags(write=ticks.flags.writeable)
+    return kept

@@ -18,7 +18,7 @@ A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions a
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,8 @@ NEW_YORK_OPEN, NEW_YORK_CLOSE = 1 << 10, 1 << 11
 SECOND = 1 << 12  # the live clock, once a second
 WEEK_CLOSING = 1 << 13  # 15 minutes before WEEK_CLOSE: time to be flat
 
+MAX_PRICE = 2**62 // 1_000  # nanos: rules reckon in the money of a thousand units
+
 MAX_BLOCK_RECORDS = 15_360  # 960 KiB: with its headers under the server's message limit of 1 MiB
 
 
@@ -101,6 +103,22 @@ def market(records: Ticks) -> npt.NDArray[np.bool_]:
     """Which records are market ticks, not clock records."""
     mask: npt.NDArray[np.bool_] = records["kind"] != CLOCK
     return mask
+
+
+@kernel
+def is_usable(tick: Any) -> bool:
+    """Is it a price at all: above 0, not crossed, and not so high that no money can follow?"""
+    return bool(0 < tick.bid <= tick.ask <= MAX_PRICE)
+
+
+@kernel
+def mark_usable(records: Ticks, out: npt.NDArray[np.bool_]) -> int:
+    """Fill out[i] with whether records[i] is a clock record or has a usable price; returns how many are."""
+    count = 0
+    for index in range(len(records)):
+        out[index] = records[index].kind == CLOCK or is_usable(records[index])
+        count += 1 if out[index] else 0
+    return count
 
 
 @kernel

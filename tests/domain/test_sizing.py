@@ -54,7 +54,7 @@ STRANGE_TERMS = {
 def trades(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int]]:
     """Facts and policy, all fields."""
     usual = (
-        {name: int(facts()[name]) for name in FACTS.names or ()},
+        {name: int(facts()[name]) for name in FACTS.names or () if name != "sized"},
         {name: int(terms()[name]) for name in POLICY.names or ()},
     )
     for values, strange in zip(usual, (STRANGE_FACTS, STRANGE_TERMS), strict=True):
