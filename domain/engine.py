@@ -42,7 +42,7 @@ from domain.paper_desk import PaperDesk, Source
 from domain.report import events_of
 from domain.signals import handler as handlers
 from domain.signals.handler import SIGNAL, Handler, Parameters, Signals, States
-from domain.tape import Block, Ticks, impossible, mark_usable, utc
+from domain.tape import Block, Ticks, impossible, utc
 from domain.trading import RAISED_SIGNAL, raised_signals, refuse, trade
 
 ENGINE = 2
@@ -114,8 +114,7 @@ class Engine:
         signals that it refers to are yielded. What nobody reads by then is gone; a backtest may leave it at that."""
         self._must_be_next(block.first)
         self._must_be_activated()
-        self._refuse_impossible(block)
-        raised = self._signals(block.records)
+        raised = self._signals(block.records, self._refuse_impossible(block))
         tick, signal = 0, 0
         while tick < len(block.records):
             clear(self.desk.book.journal)
@@ -149,10 +148,11 @@ class Engine:
                 "to take over, but not activated"
             )
 
-    def _refuse_impossible(self, block: Block) -> None:
-        """No sequencer writes such records: whoever did, nothing is decided on them."""
+    def _refuse_impossible(self, block: Block) -> npt.NDArray[np.bool_]:
+        """No sequencer writes such records: whoever did, nothing is decided on them. Returns which ones are usable."""
         declared = self.desk.book.markets["instrument"] != 0
-        index = impossible(block.records, self.time_ns, declared)
+        usable = np.empty(len(block.records), np.bool_)
+        index = impossible(block.records, self.time_ns, declared, usable)
         if index >= 0:
             record = block.records[index]
             raise TapeBroken(
@@ -160,18 +160,18 @@ class Engine:
                 f"behind {utc(self.time_ns)}, kind {record['kind']}, instrument {record['instrument']}; "
                 "no sequencer wrote it"
             )
+        return usable
 
-    def _signals(self, ticks: Ticks) -> Records:
-        """Signals in order of tick, then of activation: nothing depends on how the ticks were packed. Strategies do not
-        see what is no price."""
-        usable = np.empty(len(ticks), np.bool_)
-        if mark_usable(ticks, usable) == len(ticks):
+    def _signals(self, ticks: Ticks, usable: npt.NDArray[np.bool_]) -> Records:
+        """The signals of a block. Strategies do not see what is no price."""
+        if usable.all():
             return self._signals_of(ticks)
         raised = self._signals_of(_only(ticks, usable))
         raised["tick"] = np.flatnonzero(usable)[raised["tick"]]
         return raised
 
     def _signals_of(self, ticks: Ticks) -> Records:
+        """In order of tick, then of activation: nothing depends on how the ticks were packed."""
         if len(self._out) < len(ticks):
             self._out = np.zeros(len(ticks), SIGNAL)
         parts = [np.zeros(0, RAISED_SIGNAL)]

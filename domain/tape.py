@@ -112,20 +112,11 @@ def is_usable(tick: Any) -> bool:
 
 
 @kernel
-def mark_usable(records: Ticks, out: npt.NDArray[np.bool_]) -> int:
-    """Fill out[i] with whether records[i] is a clock record or has a usable price; returns how many are."""
-    count = 0
-    for index in range(len(records)):
-        out[index] = records[index].kind == CLOCK or is_usable(records[index])
-        count += 1 if out[index] else 0
-    return count
-
-
-@kernel
-def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_]) -> int:
+def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_], usable: npt.NDArray[np.bool_]) -> int:
     """The index of the first record that goes back in time, is of no kind, or names no declared instrument; else -1.
 
-    `declared` is by instrument number; number 0 is what clock records, and only they, have.
+    `declared` is by instrument number; number 0 is what clock records, and only they, have. On the way usable[i] is
+    filled: is records[i] a clock record, or has it a usable price?
     """
     time_ns = after_ns
     for index in range(len(records)):
@@ -134,6 +125,7 @@ def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_]) -
             return index
         if record.kind != CLOCK and (record.instrument >= len(declared) or not declared[record.instrument]):
             return index
+        usable[index] = record.kind == CLOCK or is_usable(record)
         time_ns = record.receive_time
     return -1
 

@@ -74,8 +74,8 @@ def fill_lines(fill: Row) -> Iterator[str]:
 
 
 def _basis(market: Row, fill: Row) -> str:
-    tick = " of a bar's tick" if market["from_bar"] else ""
-    quote = f"bid {price(fill['bid'])} and ask {price(fill['ask'])}{tick}"
+    tick = " (of a bar)" if market["from_bar"] else ""
+    quote = f"bid {price(fill['bid'])}, ask {price(fill['ask'])}{tick}"
     if market["basis"] == "trigger":
         return f"at its trigger {price(market['trigger'])}, passed inside the bar; {quote}"
     if market["basis"] == "limit":
