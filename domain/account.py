@@ -8,6 +8,8 @@ quote currency and signed like its quantity, so a closed position has realised e
 
 Limits (FTMO's definitions): equity must not fall below the balance at midnight Prague less the daily loss, nor below
 the static or trailing maximum loss. They are tested at every record that changes equity; a breach halts and flattens.
+No amount of the account passes MONEY_MAX: what would take one past it raises OverflowError, and the engine undoes that
+record and refuses its quote.
 """
 
 from typing import Any
@@ -19,12 +21,13 @@ from domain.instruments import NANOS
 from domain.journal import BOOKED, BREACHED, MARKED, ROLLED, enter, take_row
 from domain.kernel import kernel
 from domain.market import convert, rate
-from domain.money import PPM, muldiv, plus
+from domain.money import MONEY_MAX, PPM, bounded, muldiv, plus
 from domain.objectives import FAILED, OPEN, judge_objectives, keeps_best_day, reaches_target
 from domain.orders import (
     CANCELED,
     FLATTEN,
     FLATTENED,
+    HALTED,
     MARKET_ORDER,
     POSITION_CLOSED,
     amend,
@@ -35,6 +38,7 @@ from domain.orders import (
     leaves,
     move,
     submit,
+    sweep,
 )
 from domain.policy import STATIC, TRAILING
 from domain.rules import NO_LIMIT, NO_NEWS
@@ -76,8 +80,8 @@ POSITION = np.dtype(
     ]
 )
 
-DAILY_LOSS, MAX_LOSS, NEWS_TRADING = range(3)
-LIMITS = ("daily_loss", "max_loss", "news_trading")
+DAILY_LOSS, MAX_LOSS, NEWS_TRADING, MONEY_RANGE = range(4)
+LIMITS = ("daily_loss", "max_loss", "news_trading", "money_range")
 
 
 def new_account() -> Any:
@@ -120,7 +124,7 @@ def set_limits(book: Any) -> None:
 @kernel
 def room(account: Any, limit: int) -> int:
     """How far equity may fall."""
-    return int(equity_of(account) - limit) if limit != NO_LIMIT else NO_LIMIT
+    return int(plus(equity_of(account), -limit)) if limit != NO_LIMIT else NO_LIMIT
 
 
 # -- positions -----------------------------------------------------------------------------------------------------
@@ -136,8 +140,8 @@ def revalue(account: Any, positions: Any, markets: Any, number: int) -> None:
     else:
         price = market.bid if position.quantity > 0 else market.ask
         value = muldiv(position.quantity, price, NANOS)
-        position.floating = convert(markets, number, value - position.cost)
-    account.floating += position.floating - before
+        position.floating = bounded(convert(markets, number, plus(value, -position.cost)))
+    account.floating = bounded(plus(account.floating, position.floating - before))
 
 
 @kernel
@@ -148,7 +152,7 @@ def mark_to_market(account: Any, positions: Any, markets: Any, number: int) -> N
         for other in range(1, len(positions)):
             if other != number and positions[other].quantity != 0 and markets[other].rate_via == number:
                 revalue(account, positions, markets, other)
-    equity = equity_of(account)
+    equity = bounded(equity_of(account))
     account.low, account.high = min(account.low, equity), max(account.high, equity)
 
 
@@ -168,17 +172,17 @@ def book_fill(book: Any, order: Any, price: int, quantity: int, fee_ppm: int, fi
         closed = closing == abs(before)
         released = position.cost if closed else muldiv(position.cost, closing, abs(before))
         received = value if closing == quantity else muldiv(closing, price, NANOS)
-        realised_quote = -released - order.side * received
-        position.cost += order.side * (value - received) - released
-    position.quantity += signed
-    realised = convert(book.markets, number, realised_quote)
-    account.balance += realised - fee
-    account.realised += realised
-    account.fees += fee
+        realised_quote = plus(-released, -order.side * received)
+        position.cost = plus(plus(position.cost, -released), order.side * (value - received))
+    position.quantity = plus(position.quantity, signed)
+    realised = bounded(convert(book.markets, number, realised_quote))
+    account.balance = bounded(account.balance + bounded(realised - bounded(fee)))
+    account.realised = bounded(account.realised + realised)
+    account.fees = bounded(account.fees + fee)
     account.peak = max(account.peak, account.balance)
     closing_fee = fee if closing == quantity else muldiv(fee, closing, quantity)
-    position.realised += realised
-    position.fees += closing_fee
+    position.realised = bounded(position.realised + realised)
+    position.fees = bounded(position.fees + closing_fee)
     trade = position.realised - position.fees if closed else 0
     if closed:
         position.realised, position.fees = 0, 0
@@ -203,7 +207,7 @@ def _margin(book: Any, number: int) -> None:
     before = position.margin
     value = convert(book.markets, number, abs(position.cost))
     position.margin = muldiv(value, book.markets[number].margin_ppm, PPM)
-    account.margin += position.margin - before
+    account.margin = bounded(plus(account.margin, position.margin - before))
 
 
 @kernel
@@ -253,7 +257,7 @@ def roll_day(book: Any) -> None:
     account, policy = book.account[0], book.policy[0]
     result = account.balance - account.day_balance
     account.best_day = max(account.best_day, result)
-    account.won_days += max(result, 0)
+    account.won_days += min(max(result, 0), MONEY_MAX - account.won_days)  # a sum of days has no end: it stays there
     account.day_balance = account.balance
     account.highest_day = max(account.highest_day, account.balance)
     account.opened_today = 0
@@ -303,6 +307,19 @@ def breach(book: Any, number: int) -> None:
     cause = _record_breach(book, limit, equity_of(account), bound, number, 1, 0, 0)
     cancel_entries(book, 0, FLATTENED)
     flatten(book, cause)
+
+
+@kernel
+def refuse_quote(book: Any, number: int, price: int) -> None:
+    """Money cannot follow this price, so it is none: the desk halts. Positions keep their exits, because nobody knows
+    what they are worth; an instrument says so once until trading is resumed."""
+    desk, market = book.desk[0], book.markets[number]
+    if desk.trading == 0 or market.refused != 0:
+        return
+    market.refused = desk.halted = 1
+    _record_breach(book, MONEY_RANGE, price, MONEY_MAX, number, 1, 0, 0)
+    cancel_entries(book, 0, HALTED)
+    sweep(book)
 
 
 @kernel

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.kernel import kernel
-from domain.rules import RESULT
+from domain.rules import RESULT, SIZED
 
 RAISED, ASSESSED, PLACED, MOVED, FILLED, BOOKED, MARKED, ROLLED, BREACHED, REACHED = range(10)
 ENTRIES, ASKED = 10, 11  # places in `rows` of the entries and of the rules' results
@@ -39,6 +39,7 @@ VERDICT = np.dtype(
         ("size_ppm", "<i8"),
         ("risk", "<i8"),
         ("result", "<i8"),  # first row of its results
+        ("sized", SIZED),
     ]
 )
 
@@ -89,6 +90,16 @@ FILL = np.dtype(
         ("level", "<i8"),
         ("latency", "<i8"),
         ("fee_ppm", "<i8"),
+        ("basis", "<i8"),  # what the price is, see fills.BASES
+        ("trigger", "<i8"),  # 0: none
+        ("from_bar", "<i8"),  # 1: the tick is one of those that a bar became
+        ("depth", "<i8"),  # the paper market's parameters, as in POLICY
+        ("levels_max", "<i8"),
+        ("slippage_thousandths", "<i8"),
+        ("limit_fill", "<i8"),
+        ("latency_constant", "<i8"),
+        ("latency_jitter", "<i8"),
+        ("latency_drawn", "<i8"),
     ]
 )
 

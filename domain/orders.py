@@ -94,6 +94,8 @@ ORDER = np.dtype(
         ("placed_ordinal", "<i8"),
         ("oco", "<i8"),
         ("reduces", "<i8"),  # 1: let through because it only reduces a position, so it never does more
+        ("latency", "<i8"),  # the constant part and the range of the drawn part that `active_from` was made with
+        ("latency_jitter", "<i8"),
         ("touched", "<i8"),  # the minute of a bar in which a target was reached, see fills.py
     ]
 )
@@ -196,6 +198,9 @@ def submit(book: Any, order: Any, active_from: int, causation: int, correlation:
     order.number = enter(book, PLACED, row, causation, correlation)
     order.correlation = correlation if correlation > 0 else order.number
     order.active_from, order.placed_at, order.placed_ordinal = active_from, desk.now, desk.ordinal
+    order.latency, order.latency_jitter = 0, 0
+    if order.purpose in (ENTRY, REQUEST):  # exits and flattening rest at the market already
+        order.latency, order.latency_jitter = book.policy[0].latency_ns, book.policy[0].latency_jitter_ns
     _become(order, SUBMITTED)
     desk.orders += 1
     if order.expires_at > 0 and (desk.next_expiry == 0 or order.expires_at < desk.next_expiry):

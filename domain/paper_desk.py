@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.account import POSITION, flatten, open_account, set_limits
-from domain.book import Book, Records, new_book
+from domain.book import Book, Records, keep, new_book, take_back
 from domain.calendar import HIGH_IMPACT, RELEASE, watch_blackouts
 from domain.errors import InvalidInput
 from domain.instructions import AccountOpened, CancelRequested, NewsEntry, OrderRequested, SignalSubmitted
@@ -33,12 +33,11 @@ from domain.orders import (
 from domain.performance import PERFORMANCE
 from domain.policy import Fee, Policy
 from domain.signals.handler import BUY, SELL
-from domain.tape import TICK, utc
+from domain.tape import MAX_PRICE, TICK, utc
 from domain.trading import RAISED_SIGNAL, REQUEST_TERMS, assess_request, leave_the_week, take_signal
 
 # Coins that are redeemed at a currency's value count as it: a desk in USD trades BTCUSDT. Source: their issuers' terms.
 PEGGED = {"USDT": "USD", "USDC": "USD"}
-MAX_PRICE = 2**62 // 1_000  # nanos: rules reckon in the money of a thousand units
 PRICE_BOUND = 100  # times the market's price: what is farther away is a slip, and its money would not fit
 
 MAX_OUTSIDE = 32  # each has its own limit of signals a minute, so names are few
@@ -192,6 +191,7 @@ class PaperDesk:
             raise InvalidInput("trading is not halted: there is nothing to resume")
         self.book.desk[0]["halted"] = 0
         self.book.account[0]["breached"] = 0
+        self.book.markets["refused"] = 0
 
     def request(self, asked: OrderRequested, cause: int) -> None:
         """Judge an order by the risk rules; the verdict and the order, if it is approved, are in the journal."""
@@ -246,7 +246,15 @@ class PaperDesk:
         raised["confidence_ppm"] = signal.confidence_ppm
         quote = np.zeros(1, TICK)
         quote["bid"], quote["ask"], quote["instrument"] = market["bid"], market["ask"], number
-        take_signal(self.book, raised, 0, quote, cause)
+        kept = keep(self.book)
+        try:
+            take_signal(self.book, raised, 0, quote, cause)
+        except OverflowError:
+            take_back(self.book, kept)
+            raise InvalidInput(
+                f"the money of a trade of {signal.symbol} at these prices does not fit 64 bits; give nearer prices, or "
+                "close positions first"
+            ) from None
         return raised
 
     def _tradable(self, symbol: str) -> int:

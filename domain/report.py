@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from domain import journal as kinds
 from domain.account import LIMITS
@@ -11,6 +11,7 @@ from domain.events import (
     AccountMarked,
     DayRolled,
     FillBooked,
+    FillEvidence,
     LedgerEvent,
     LimitBreached,
     ObjectivesReached,
@@ -20,16 +21,21 @@ from domain.events import (
     RuleResult,
     SignalAssessed,
     SignalRaised,
+    SizeEvidence,
 )
+from domain.fills import BASES
 from domain.orders import AMENDED, NEWS_NEAR, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
 from domain.paper_desk import PaperDesk
+from domain.policy import PaperMarket
 from domain.risk import RISK
 from domain.rules import NO_LIMIT, Rule
+from domain.sizing import BOUNDS, CUTS, KELLY
 from domain.strategic import STRATEGIC
 from domain.tape import utc
 
 _RULES = (*STRATEGIC, *RISK)
 _MOVES = {**dict(enumerate(STATES)), AMENDED: "amended"}
+_DEPTHS, _LIMIT_FILLS = (get_args(PaperMarket.model_fields[choice].annotation) for choice in ("depth", "limit_fill"))
 
 
 def events_of(desk: PaperDesk, raised: Records) -> list[LedgerEvent]:
@@ -106,6 +112,7 @@ class _Teller:
             size_ppm=verdict["size_ppm"],
             risk_nanos=verdict["risk"],
             rules=tuple(_result(rule, *result) for rule, result in zip(rules, results, strict=True)),
+            sizing=_sizing(_fields(self._journal.verdicts[row]["sized"])),
         )
 
     def _order(self, row: int, place: dict[str, Any]) -> OrderPlaced:
@@ -166,6 +173,18 @@ class _Teller:
             level=fill["level"],
             latency_ns=fill["latency"],
             fee_ppm=fill["fee_ppm"],
+            market=_market(
+                fill["basis"],
+                fill["trigger"],
+                fill["from_bar"],
+                fill["depth"],
+                fill["levels_max"],
+                fill["slippage_thousandths"],
+                fill["limit_fill"],
+                fill["latency_constant"],
+                fill["latency_jitter"],
+                fill["latency_drawn"],
+            ),
         )
 
     def _booking(self, row: int, place: dict[str, Any]) -> FillBooked:
@@ -244,6 +263,50 @@ class _Teller:
 def _result(rule: Rule, value: int, limit: int, passed: int) -> RuleResult:
     says = rule.says(value, limit, bool(passed))
     return RuleResult(rule=rule.name, value=value, limit=limit, passed=bool(passed), says=says)
+
+
+def _sizing(sized: dict[str, int]) -> SizeEvidence:
+    return SizeEvidence(
+        equity_nanos=sized["equity"],
+        fraction_ppm=sized["fraction_ppm"],
+        kelly=KELLY[sized["kelly"]],
+        kelly_ppm=sized["kelly_ppm"],
+        kelly_trades_min=sized["kelly_trades_min"],
+        shadow_trades=sized["shadow_trades"],
+        win_rate_ppm=sized["win_rate_ppm"],
+        shadow_drawdown_milli_r=sized["shadow_drawdown_milli_r"],
+        confidence_size_ppm=sized["confidence_size_ppm"],
+        drawdown_size_ppm=sized["drawdown_size_ppm"],
+        performance_size_ppm=sized["performance_size_ppm"],
+        money_nanos=sized["money"],
+        stop_distance_nanos=sized["distance"],
+        spread_nanos=sized["spread"],
+        slippage_nanos=sized["slippage"],
+        thousand_commission_nanos=sized["commission"],
+        thousand_loss_nanos=sized["loss"],
+        bound=BOUNDS[sized["bound"]],
+        unfloored_nanos=sized["unfloored"],
+        cut=CUTS[sized["cut"]],
+    )
+
+
+@lru_cache(maxsize=4_096)  # most fills are made under the same parameters
+def _market(
+    basis: int, trigger: int, from_bar: int, depth: int, levels: int, slippage: int, limit_fill: int,
+    constant: int, jitter: int, drawn: int,
+) -> FillEvidence:  # fmt: skip
+    return FillEvidence(
+        basis=BASES[basis],
+        trigger_nanos=trigger,
+        from_bar=bool(from_bar),
+        depth=_DEPTHS[depth],
+        levels_max=levels,
+        slippage_thousandths=slippage,
+        limit_fill=_LIMIT_FILLS[limit_fill],
+        latency_constant_ns=constant,
+        latency_jitter_ns=jitter,
+        latency_drawn_ns=drawn,
+    )
 
 
 def _room(equity: int, limit: int) -> int | None:

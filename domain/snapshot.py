@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from domain.book import STATE, Records
+from domain.book import STATE, Records, used
 from domain.engine import ENGINE, ActiveStrategy, Engine, TakeOver, prepare
 from domain.errors import InvalidInput
 from domain.instruments import Instrument
@@ -56,7 +56,7 @@ class _Head(BaseModel):
 def save(engine: Engine, migrated_from: int | None = None) -> bytes:
     """The whole state: a head line, the states of every strategy, then the arrays of the book, each as its bytes."""
     desk = engine.desk
-    used = {name: _used(desk.book, name) for name in STATE}
+    arrays = {name: used(desk.book, name) for name in STATE}
     head = _Head(
         engine=ENGINE,
         ordinal=engine.ordinal,
@@ -82,9 +82,9 @@ def save(engine: Engine, migrated_from: int | None = None) -> bytes:
             )
             for active in engine.strategies.values()
         ],
-        arrays=[_Array(name=name, layout=str(array.dtype.descr), records=len(array)) for name, array in used.items()],
+        arrays=[_Array(name=name, layout=str(array.dtype.descr), records=len(array)) for name, array in arrays.items()],
     )
-    parts = [active.states for active in engine.strategies.values()] + list(used.values())
+    parts = [active.states for active in engine.strategies.values()] + list(arrays.values())
     return b"\n".join([head.model_dump_json().encode(), b"".join(part.tobytes() for part in parts)])
 
 
@@ -143,12 +143,6 @@ def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
     desk.book = desk.book._replace(**arrays)
     body.must_be_empty()
     return engine if engine.number == head.number else None
-
-
-def _used(book: Any, name: str) -> Records:
-    """Of arrays that are filled from the front, only what is in use."""
-    array: Records = getattr(book, name)
-    return array[: book.desk[0][name]] if name in ("orders", "shadows") else array
 
 
 def _filled_up(whole: Records, used: Records) -> Records:

@@ -16,6 +16,7 @@ from domain.events import (
     DayRolled,
     EngineTookOver,
     FillBooked,
+    FillEvidence,
     InstructionApplied,
     InstructionRefused,
     LedgerEvent,
@@ -27,6 +28,7 @@ from domain.events import (
     RuleResult,
     SignalAssessed,
     SignalRaised,
+    SizeEvidence,
 )
 from domain.instructions import (
     AccountOpened,
@@ -208,6 +210,14 @@ EVENTS: dict[str, LedgerEvent] = {
                 RuleResult(rule="not_halted", value=0, limit=0, passed=True, says="trading is not halted"),
                 RuleResult(rule="positions", value=2, limit=2, passed=True, says="2 of 2"),
             ),
+            sizing=SizeEvidence(
+                equity_nanos=99_000 * 10**9, fraction_ppm=10_000, kelly="above_risk", kelly_ppm=22_500,
+                kelly_trades_min=30, shadow_trades=40, win_rate_ppm=612_500, shadow_drawdown_milli_r=3_400,
+                confidence_size_ppm=1_000_000, drawdown_size_ppm=800_000, performance_size_ppm=1_000_000,
+                money_nanos=792 * 10**9, stop_distance_nanos=200_000, spread_nanos=60_000, slippage_nanos=10_000,
+                thousand_commission_nanos=54_250_000, thousand_loss_nanos=246_913_578, bound="symbol_exposure",
+                unfloored_nanos=50_900 * 10**9, cut="lot_step",
+            ),
         ),
         OrderPlaced(
             number=6, ordinal=977, correlation=3, **_CAUSED, symbol="EURUSD", side="sell", order_type="market",
@@ -224,6 +234,11 @@ EVENTS: dict[str, LedgerEvent] = {
             purpose="entry", price_nanos=1_084_940_000, quantity_nanos=20_000 * 10**9, filled_nanos=50_000 * 10**9,
             leaves_nanos=0, state="filled", liquidity="taker", bid_nanos=1_084_950_000, ask_nanos=1_085_010_000,
             displayed_nanos=30_000 * 10**9, slippage_nanos=-5_000, level=1, latency_ns=50_000_000, fee_ppm=25,
+            market=FillEvidence(
+                basis="quote", trigger_nanos=0, from_bar=True, depth="displayed", levels_max=5,
+                slippage_thousandths=500, limit_fill="through", latency_constant_ns=40_000_000,
+                latency_jitter_ns=20_000_000, latency_drawn_ns=50_000_000,
+            ),
         ),
         FillBooked(
             number=9, ordinal=981, correlation=3, **_CAUSED, symbol="EURUSD", position_nanos=-50_000 * 10**9,

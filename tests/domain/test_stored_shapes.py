@@ -69,6 +69,13 @@ def test_an_old_event_is_read_as_it_was_meant(kind: str) -> None:
     assert LEDGER_EVENT.validate_json((GOLDEN / f"events/{kind}.json").read_bytes()) == canonical.EVENTS[kind]
 
 
+@pytest.mark.parametrize(("kind", "evidence"), [("signal_assessed", "sizing"), ("order_filled", "market")])
+def test_what_was_recorded_before_there_was_evidence_has_none(kind: str, evidence: str) -> None:
+    event = canonical.EVENTS[kind]
+    older = event.model_dump_json(exclude={evidence})
+    assert LEDGER_EVENT.validate_json(older) == event.model_copy(update={evidence: None})
+
+
 @pytest.mark.parametrize("kind", canonical.TICKS)
 def test_an_old_record_is_read_as_it_was_meant(kind: str) -> None:
     stored = decode((GOLDEN / f"ticks/{kind}.bin").read_bytes())
