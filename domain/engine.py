@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar, assert_never
 import numpy as np
 from pydantic import ValidationError
 
+from domain.answered import Answered
 from domain.book import Records
 from domain.errors import InvalidInput, TapeBroken, UnknownStrategy
 from domain.events import EngineTookOver, InstructionApplied, InstructionRefused, LedgerEvent
@@ -93,7 +94,7 @@ class Engine:
         self.time_ns = 0  # of the last record: a tape never goes back
         self.desk = PaperDesk()
         self.strategies: dict[str, ActiveStrategy] = {}  # by name, in order of activation
-        self.answered: set[str] = set()
+        self.answered = Answered()
         self.took_over: TakeOver | None = None
         self._out: Signals = np.zeros(0, SIGNAL)
 
