@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from domain.answered import Answered
 from domain.book import Records, keep, take_back
 from domain.errors import InvalidInput, TapeBroken, UnknownStrategy
 from domain.events import EngineTookOver, InstructionApplied, InstructionRefused, LedgerEvent
@@ -94,7 +95,7 @@ class Engine:
         self.time_ns = 0  # of the last record: a tape never goes back
         self.desk = PaperDesk()
         self.strategies: dict[str, ActiveStrategy] = {}  # by name, in order of activation
-        self.answered: set[str] = set()
+        self.answered = Answered()
         self.took_over: TakeOver | None = None
         self._out: Signals = np.zeros(0, SIGNAL)
 

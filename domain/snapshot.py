@@ -4,8 +4,9 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from domain.answered import DIGEST, Answered
 from domain.book import STATE, Records, used
 from domain.engine import ENGINE, ActiveStrategy, Engine, TakeOver, prepare
 from domain.errors import InvalidInput
@@ -48,15 +49,17 @@ class _Head(BaseModel):
     policy: Policy | None
     sources: list[Source]
     titles: list[tuple[tuple[int, int, int], str]] = []  # of the calendar's heavy entries
-    answered: list[str]
+    answered: int = Field(ge=0)  # digests of instruction ids, behind the arrays
     strategies: list[_Strategy]
     arrays: list[_Array]
 
 
 def save(engine: Engine, migrated_from: int | None = None) -> bytes:
-    """The whole state: a head line, the states of every strategy, then the arrays of the book, each as its bytes."""
+    """The whole state: a head line, the states of every strategy, the arrays of the book and the answered instructions,
+    each as its bytes."""
     desk = engine.desk
     arrays = {name: used(desk.book, name) for name in STATE}
+    answered = engine.answered.digests()
     head = _Head(
         engine=ENGINE,
         ordinal=engine.ordinal,
@@ -69,7 +72,7 @@ def save(engine: Engine, migrated_from: int | None = None) -> bytes:
         policy=desk.policy,
         sources=desk.sources,
         titles=list(desk.titles.items()),
-        answered=sorted(engine.answered),
+        answered=len(answered),
         strategies=[
             _Strategy(
                 strategy=active.handler.name,
@@ -84,7 +87,7 @@ def save(engine: Engine, migrated_from: int | None = None) -> bytes:
         ],
         arrays=[_Array(name=name, layout=str(array.dtype.descr), records=len(array)) for name, array in arrays.items()],
     )
-    parts = [active.states for active in engine.strategies.values()] + list(arrays.values())
+    parts = [active.states for active in engine.strategies.values()] + [*arrays.values(), answered]
     return b"\n".join([head.model_dump_json().encode(), b"".join(part.tobytes() for part in parts)])
 
 
@@ -118,7 +121,7 @@ class _Bytes:
 
 def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
     engine = Engine()
-    engine.ordinal, engine.time_ns, engine.answered = head.ordinal, head.time_ns, set(head.answered)
+    engine.ordinal, engine.time_ns = head.ordinal, head.time_ns
     if head.migrated_from is not None:
         engine.took_over = TakeOver(head.migrated_from, state_sha256)
     desk = engine.desk
@@ -141,6 +144,7 @@ def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
             return None
         arrays[kept.name] = _filled_up(array, body.take(array.dtype, kept.records))
     desk.book = desk.book._replace(**arrays)
+    engine.answered = Answered(body.take(DIGEST, head.answered))
     body.must_be_empty()
     return engine if engine.number == head.number else None
 

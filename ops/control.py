@@ -139,7 +139,7 @@ async def _instruct_resting(log: JetStreamLog, desk: str, instruction: Instructi
         await places.enter_async_context(only_one(log.connection, desk, "ws"))
         if not (await tape.end()).ordinal:
             raise InvalidInput(f"desk {desk} has no tape yet: give it a feed first (`cdb up --feed ...`)")
-        await make_current(log, desk)
+        await make_current(log, tape)
         async with Sequencer.open(tape) as sequencer:
             if not sequencer.standing.engine:
                 raise InvalidInput(f"tape {desk!r} is a dataset, no desk decides on it; `cdb tapes` lists the tapes")

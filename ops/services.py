@@ -96,7 +96,7 @@ class DeskServices:
                 await stack.enter_async_context(only_one(self._log.connection, settings.desk, name))
             if "ws" in names:
                 current = (self._plan.files, self._plan.engines) if self._plan else ()
-                await make_current(self._log, settings.desk, *current)
+                await make_current(self._log, self._tape, *current)
                 await put_latched(self._tape, self._latch)
             self._ops = await stack.enter_async_context(OpsLog.open(self._log))
             await stack.enter_async_context(serve_health(health, mine, settings.host, desk=settings.desk))

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,7 +13,7 @@ from domain.account import equity_of
 from domain.engine import ENGINE, Engine, prepare
 from domain.errors import InvalidInput
 from domain.events import FillBooked, LedgerEvent, SignalAssessed
-from domain.instructions import CalendarImported, Instructed, NewsEntry
+from domain.instructions import CalendarImported, NewsEntry
 from domain.instruments import instrument_for
 from domain.policy import PAPER_DEFAULT, Policy
 from domain.ports import Log, TapeLog
@@ -114,7 +113,7 @@ async def run_session(
     """
     started, tape, tally = time.perf_counter(), StoredTape(log, desk), Tally()
     activations = activations_of(plan)
-    await make_current(log, desk, plan.files, plan.engines)
+    await make_current(log, tape, plan.files, plan.engines)
     if latch:
         await put_latched(tape, latch)
     core = Core(log, desk, tape, observe=tally.observe)
@@ -132,8 +131,11 @@ async def run_session(
 
 async def put_latched(tape: TapeLog, latch: HaltLatch) -> None:
     """A halt that waits for a desk which rests becomes its next record, also where nothing else is to be written."""
+    halt = latch.pending()
+    if halt is None:
+        return
     async with Sequencer.open(tape) as sequencer:
-        if sequencer.standing.opened and (halt := latch.pending()):
+        if sequencer.standing.opened:
             await sequencer.submit(halt)
             latch.clear(halt.id)
 
@@ -197,8 +199,7 @@ async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequ
         await sequencer.activate_policy(plan.policy or PAPER_DEFAULT)
     if plan.calendar:
         source, entries = plan.calendar
-        known = await _known_entries(sequencer.tape)
-        for part in calendar_parts([entry for entry in entries if entry not in known]):
+        for part in calendar_parts([entry for entry in entries if entry not in standing.calendar]):
             await sequencer.declare(CalendarImported, source=source, entries=part)
     strategies = standing.strategies
     await sequencer.activate_strategies(
@@ -209,18 +210,6 @@ async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequ
             for activation in activations
         ]
     )
-
-
-async def _known_entries(tape: TapeLog) -> set[NewsEntry]:
-    """Of calendars that stand on the tape; the whole tape is read for it, as its writer remembers none."""
-    async with aclosing(tape.read()) as pages:
-        return {
-            entry
-            async for page in pages
-            for message in page
-            if isinstance(message, Instructed) and isinstance(message.instruction, CalendarImported)
-            for entry in message.instruction.entries
-        }
 
 
 def activations_of(plan: Plan) -> list[Activation]:

@@ -47,7 +47,8 @@ def test_the_newer_engine_stands_where_the_older_one_stood() -> None:
     engine = migrated()
     assert place(migrate(OLD)) == Place(ENGINE, HEAD["ordinal"], HEAD["number"])
     assert (engine.ordinal, engine.number, engine.time_ns) == (HEAD["ordinal"], HEAD["number"], HEAD["time_ns"])
-    assert sorted(engine.answered) == HEAD["answered"]
+    assert len(engine.answered) == len(HEAD["answered"])
+    assert all(instruction_id in engine.answered for instruction_id in HEAD["answered"])
     assert list(engine.strategies) == [saved["strategy"] for saved in HEAD["strategies"]]
     assert b"".join(active.states.tobytes() for active in engine.strategies.values()) == STATES
 

@@ -11,7 +11,8 @@ import pytest
 
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
-from adapters.snapshots import SnapshotStore
+from adapters.snapshots import PART_BYTES, SnapshotStore
+from adapters.subjects import state_part
 from adapters.tape_log import StoredTape
 from domain.engine import ENGINE
 from domain.events import LEDGER_EVENT, LedgerEvent
@@ -27,7 +28,9 @@ STORED = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.rglob("*.
 
 SNAPSHOT = f"snapshots/engine_{ENGINE}.bin"
 OLDER = [name for name in STORED if name.startswith("snapshots/") and name != SNAPSHOT]
-GREW = [f"instructions/{kind}.json" for kind in shapes.GREW]
+GREW = [f"instructions/{kind}.json" for kind in shapes.GREW] + [
+    f"messages/{name}.{suffix}" for name in shapes.GREW_MESSAGES for suffix in ("json", "bin")
+]
 
 today = cache(shapes.written_today)
 
@@ -102,8 +105,9 @@ def test_the_fields_of_a_record_lie_where_the_table_says() -> None:
     assert (stored[48:52], stored[52:54]) == (b"\x2c\x01\x00\x00", b"\x02\x00")
 
 
-async def test_old_tape_messages_are_read_as_they_were_meant() -> None:
-    log, name = await stored_log("instruction", "block", "block_of_bars", "instruction_in_feed")
+@pytest.mark.parametrize("newer", ["", "_2"])
+async def test_old_tape_messages_are_read_as_they_were_meant(newer: str) -> None:
+    log, name = await stored_log("instruction", *(f"{name}{newer}" for name in shapes.GREW_MESSAGES))
     tape = StoredTape(log, name)
     opened, first, second, deactivated = [message async for page in tape.read(after=5) for message in page]
     assert opened == Instructed(6, canonical.INSTRUCTIONS["feed_opened"])
@@ -114,7 +118,7 @@ async def test_old_tape_messages_are_read_as_they_were_meant() -> None:
     records = np.concatenate([first.records, second.records])
     assert records.tolist() == np.concatenate([*canonical.TICKS.values()]).tolist()
     end = await tape.end()
-    assert end == TapeEnd(11, canonical.MONDAY, True, 11, shapes.FEED, 3, 4)
+    assert end == TapeEnd(11, canonical.MONDAY, True, 11, shapes.FEED, 3, 4, standing_at=4)
     assert await tape.instruction(11) == (canonical.INSTRUCTIONS["strategy_deactivated"], 6)
 
 
@@ -133,6 +137,17 @@ async def test_an_old_commit_is_read_as_it_was_meant() -> None:
 async def test_an_old_snapshot_message_is_read_as_it_was_meant() -> None:
     log, name = await stored_log("snapshot")
     assert await SnapshotStore(log, name).load() == b'{"engine":1}\n\x00\x01'
+
+
+async def test_an_old_snapshot_in_parts_is_read_as_it_was_meant() -> None:
+    log, _ = await stored_log("snapshot")
+    data = bytes(PART_BYTES + 1)
+    for number, part in enumerate((data[:PART_BYTES], data[PART_BYTES:])):
+        await log.append(Append(state_part("snapshot.golden_large", 0, number), part, {"Topic": "part"}, 0))
+    envelope = json.loads((GOLDEN / "messages/snapshot_parts.json").read_bytes())
+    stored = (GOLDEN / "messages/snapshot_parts.bin").read_bytes()
+    await log.append(Append(envelope["subject"], stored, envelope["headers"], 0))
+    assert await SnapshotStore(log, "golden_large").load() == data
 
 
 def test_an_old_engine_snapshot_goes_on_as_if_it_had_never_been_stored() -> None:

@@ -251,6 +251,24 @@ async def test_a_calendar_that_has_grown_adds_only_what_is_new() -> None:
     assert imported == [NEWS[:3], NEWS[3:5]]
 
 
+async def test_a_start_with_a_calendar_reads_the_tape_only_from_the_snapshot_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = MemoryLog()
+    await session(log, calendar=("week.csv", NEWS[:3]))
+    starts: list[int] = []
+    messages = StoredTape._messages
+
+    def counted(tape: StoredTape, after: int, *, for_ever: bool) -> Any:
+        starts.append(after)
+        return messages(tape, after, for_ever=for_ever)
+
+    monkeypatch.setattr(StoredTape, "_messages", counted)
+    end = (await StoredTape(log, "main").end()).ordinal
+    await session(log, LATER, calendar=("week.csv", NEWS[:3]))
+    assert starts == [end]
+
+
 @pytest.mark.parametrize("account", [("EUR", None), (None, 1_000 * 10**9), ("USD", 100_001 * 10**9)])
 async def test_another_account_is_refused_and_nothing_is_written(account: tuple[str | None, int | None]) -> None:
     log = MemoryLog()
