@@ -15,6 +15,7 @@ from contextlib import aclosing
 from pydantic import ValidationError
 
 from adapters import subjects
+from adapters.handover import Handover
 from adapters.numbered import first_number, last_number, number, sequence_before
 from adapters.subjects import COUNT, FIRST, TOPIC
 from domain.errors import TapeBroken
@@ -39,6 +40,7 @@ class StoredTape:
         self.name = name
         self.subject = subjects.tape(name)
         self._log = log
+        self._handovers: set[Handover] = set()  # of the followers in this process
         self._found = 0  # the stream sequence of the instruction that was asked for last
         self._hint = (0, 0)  # an ordinal and the stream sequence at which it probably stands
         self._standing: dict[int, tuple[Instruction, int]] = {}  # read once: each opening of the tape walks over them
@@ -52,9 +54,9 @@ class StoredTape:
     async def append(self, message: Block | Instructed, end: TapeEnd, feed: str = "") -> TapeEnd:
         fed = end.fed if feed == end.feed else 0
         if isinstance(message, Block):
-            records = message.records
-            from_bars = bool((records["flags"][market(records)] & FROM_BAR).any())
-            fed += int(market(records).sum()) if feed else 0
+            records, from_market = message.records, market(message.records)
+            from_bars = bool((records["flags"][from_market] & FROM_BAR).any())
+            fed += int(from_market.sum()) if feed else 0
             headers = {
                 TOPIC: TICKS_FROM_BARS if from_bars else TICKS,
                 FIRST: str(message.first),
@@ -89,6 +91,8 @@ class StoredTape:
         sequence = await self._log.append(Append(self.subject, data, headers, expected=end.sequence))
         if headers[TOPIC] in STANDING_KINDS:
             after = after._replace(standing=after.ordinal, standing_at=sequence)
+        for handover in self._handovers:
+            handover.give(Message(self.subject, sequence, 0, headers, data))  # when it was recorded, no tape asks
         return after._replace(sequence=sequence, feed=feed, fed=fed)
 
     async def instruction(self, ordinal: int) -> tuple[Instruction, int]:
@@ -111,16 +115,42 @@ class StoredTape:
     def read(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
         return self._messages(after, for_ever=False)
 
-    def follow(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
-        return self._messages(after, for_ever=True)
+    async def follow(self, after: int = 0) -> AsyncGenerator[list[Block | Instructed], None]:
+        """As the port says. What is written by this very object comes without its delivery, once it is durable."""
+        handover = Handover()
+        self._handovers.add(handover)
+        try:
+            while True:
+                async with aclosing(self._messages(after, for_ever=True)) as delivered:
+                    async for page in delivered:
+                        after = _last(page, after)
+                        yield page
+                        if handover.follows(after):
+                            break
+                while handed := await handover.behind(after):
+                    page = self._page(handed, after)
+                    after = _last(page, after)
+                    yield page
+        finally:
+            self._handovers.discard(handover)
 
     async def _messages(self, after: int, *, for_ever: bool) -> AsyncGenerator[list[Block | Instructed], None]:
         start = await sequence_before(self._log, self.subject, after + 1)
         pages = self._log.follow(self.subject, start) if for_ever else self._log.read(self.subject, start)
         async with aclosing(pages):
             async for page in pages:
-                decoded = [_decoded(message, self.name, after) for message in page]
-                yield [message for message in decoded if message is not None]
+                yield self._page(page, after)
+
+    def _page(self, messages: list[Message], after: int) -> list[Block | Instructed]:
+        decoded = [_decoded(message, self.name, after) for message in messages]
+        return [message for message in decoded if message is not None]
+
+
+def _last(page: list[Block | Instructed], after: int) -> int:
+    """The ordinal that a page ends with; of an empty one, what was before."""
+    if not page:
+        return after
+    return page[-1].last if isinstance(page[-1], Block) else page[-1].ordinal
 
 
 def _decoded(message: Message, tape: str, after: int) -> Block | Instructed | None:

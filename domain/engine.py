@@ -175,13 +175,15 @@ class Engine:
         """In order of tick, then of activation: nothing depends on how the ticks were packed."""
         if len(self._out) < len(ticks):
             self._out = np.zeros(len(ticks), SIGNAL)
-        parts = [np.zeros(0, RAISED_SIGNAL)]
+        parts = []
         for active in self.strategies.values():
             count = active.handler.step(active.states, ticks, self._out)
             if count:
                 parts.append(raised_signals(self._out[:count], active.slot))
-        raised = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return raised[np.argsort(raised["tick"], kind="stable")] if len(parts) > 2 else raised
+        if len(parts) > 1:
+            raised = np.concatenate(parts)
+            return raised[np.argsort(raised["tick"], kind="stable")]
+        return parts[0] if parts else np.zeros(0, RAISED_SIGNAL)
 
     # -- instructions --------------------------------------------------------------------------------------------
 
