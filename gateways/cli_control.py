@@ -1,7 +1,6 @@
 """Commands that change what a desk does: stop, resume, order, cancel, calendar, policies."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -94,10 +93,10 @@ def order(
         "side": side,
         "symbol": symbol,
         "type": kind,
-        "lots": decimal_of("lots", lots),
-        "time_in_force": "gtd" if expires_at else tif,
-        "expires_at_ns": _nanos(expires_at),
-        **{name: None if text is None else decimal_of(f"--{name}", text) for name, text in prices.items()},
+        "lots": decimal_of("lots", lots, "0.1"),
+        "time_in_force": "gtd" if expires_at is not None else tif,
+        "expires_at_ns": expires_at or 0,
+        **{name: None if text is None else decimal_of(f"--{name}", text, "1.10") for name, text in prices.items()},
     }
     report = await_result(_operations(context, desk).order(terms), as_json=as_json)
     _report(report, "The order was judged", as_json)
@@ -168,7 +167,3 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return f"{value:,}" if type(value) is int else str(value)
-
-
-def _nanos(time: datetime | None) -> int:
-    return 0 if time is None else int(time.timestamp()) * 1_000_000_000

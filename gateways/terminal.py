@@ -64,7 +64,7 @@ def readable_signal(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
     return {
         "id": row["signal_id"],
-        "bar UTC": row["bar_time"].removesuffix(":00Z").replace("T", " "),
+        "bar UTC": (row["bar_time"] or row["occurred_at"]).removesuffix(":00Z").replace("T", " "),
         "symbol": row["symbol"],
         "side": f"[green]{row['side']}[/green]" if row["side"] == "buy" else f"[red]{row['side']}[/red]",
         "entry": price(row["entry"]),

@@ -24,13 +24,11 @@ from gateways.file_feed import Pace, as_if_now
 from gateways.standing import read_standing
 from gateways.terminal import Progressing
 from gateways.wanted import Wanted
+from ops.amounts import nanos_of
 from ops.composition import open_log
 from ops.datasets import read_dataset
 from ops.session import Plan, StrategyChoice
 from ops.settings import Settings
-
-NANOS = 1_000_000_000
-MAX_BALANCE = 1_000_000_000
 
 
 @asynccontextmanager
@@ -117,13 +115,9 @@ def _pace(speed: str) -> Pace | None:
 def _account(balance: Decimal | None, currency: str | None) -> tuple[str | None, int | None] | None:
     if balance is None and currency is None:
         return None
-    if balance is not None and not 0 < balance <= MAX_BALANCE:
-        raise InvalidInput(f"--balance {balance} is not above 0 and at most {MAX_BALANCE:,}")
     if currency is not None and not re.fullmatch(r"[A-Z]{3,8}", currency):
         raise InvalidInput(f"--currency {currency!r} is not a currency such as USD")
-    if balance is not None and balance * NANOS != int(balance * NANOS):
-        raise InvalidInput(f"--balance {balance} has more than nine decimals; round it")
-    return currency, None if balance is None else int(balance * NANOS)
+    return currency, None if balance is None else nanos_of("--balance", balance)
 
 
 def _choice(name: str, parameters: Mapping[str, str], symbols: tuple[str, ...] | None) -> StrategyChoice:

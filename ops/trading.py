@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from adapters.progress import only_one
+from adapters.tape_log import StoredTape
 from domain.errors import DeskError, InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
@@ -18,6 +19,7 @@ from gateways.halt_latch import MAX_REASON
 from gateways.live_view import LiveView
 from gateways.terminal import Progressing
 from gateways.wanted import Wanted
+from ops.amounts import refuse_far_prices
 from ops.composition import open_log
 from ops.control import Outcome, instruct, order_requested, said
 from ops.plans import open_plan
@@ -25,6 +27,7 @@ from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
 from ops.session import report_of, run_session
 from ops.settings import Settings
+from ops.tape_lookup import newest_price
 from ops.warm import warmed_up
 from ops.watch import Watch
 
@@ -108,7 +111,11 @@ class TradingOperations:
 
     async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask for a paper order; the verdict is in the ledger."""
-        return (await self._instruct(order_requested(terms)))._asdict()
+        order = order_requested(terms)
+        async with open_log(self._settings) as log:
+            if price := await newest_price(StoredTape(log, self._settings.desk), order.symbol):
+                refuse_far_prices(order, price)
+            return (await instruct(log, self._settings.desk, order, halt_latch(self._settings)))._asdict()
 
     async def cancel(self, order: str) -> Mapping[str, Any]:
         """Cancel a working order by its id."""

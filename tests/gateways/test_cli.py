@@ -26,7 +26,7 @@ SIGNAL = {
     "stop": "1.201570000",
     "target": "1.203635000",
     "confidence": 514860,
-    "position": "main:341",
+    "position": "tape:341",
 }
 VERIFIED = {
     "checked": 3,
@@ -44,7 +44,7 @@ REPORT = SessionReport(
     balance_nanos=100_010 * 10**9, equity_nanos=100_010 * 10**9, fees_nanos=5 * 10**9, halted=False, refusals={},
     seconds=0.5,
 )._asdict() | {"rejects": None}  # fmt: skip
-APPLIED = {"instruction_id": "cli-1", "tape": "main:12", "ledger": "main:5", "applied": True, "reason": ""}
+APPLIED = {"instruction_id": "cli-1", "tape": "tape:12", "ledger": "main:5", "applied": True, "reason": ""}
 
 
 class Fake:
@@ -222,7 +222,7 @@ def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any])
         (
             {
                 "diverged": 1,
-                "first_divergence": {"number": 2, "position": "main:9", "recorded": "a", "recomputed": "b"},
+                "first_divergence": {"number": 2, "position": "tape:9", "recorded": "a", "recomputed": "b"},
             },
             1,
         ),

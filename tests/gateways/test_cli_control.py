@@ -33,13 +33,13 @@ def test_a_halt_is_passed_on_and_its_place_named(fake: Fake, cdb: Callable[..., 
     assert code == 0
     assert fake.asked == {"reason": "news at two", "flatten": True}
     assert fake.built["desk"] == "d2"
-    assert "Trading is halted at main:12, answered by main:5." in out
+    assert "Trading is halted at tape:12, answered by main:5." in out
     assert json.loads(cdb("stop", "--json")[1]) == APPLIED
 
 
 @pytest.mark.parametrize(
     ("outcome", "told"),
-    [(LATCHED, "Halt latched in halts/main.json"), (UNDECIDED, "The halt stands at main:12")],
+    [(LATCHED, "Halt latched in halts/main.json"), (UNDECIDED, "The halt stands at tape:12")],
 )
 def test_a_halt_that_nobody_answers_is_a_halt(
     fake: Fake, cdb: Callable[..., Any], outcome: dict[str, Any], told: str
@@ -115,7 +115,7 @@ def test_what_no_engine_has_decided_is_no_success_and_no_refusal(
 ) -> None:
     fake.outcome = UNDECIDED
     code, _, err = cdb(*command)
-    assert (code, err.strip()) == (Unavailable.exit_code, "It stands at main:12; no engine runs")
+    assert (code, err.strip()) == (Unavailable.exit_code, "It stands at tape:12; no engine runs")
     assert "refused" not in err
 
 
@@ -123,7 +123,7 @@ def test_what_no_engine_has_decided_is_no_success_and_no_refusal(
 def test_what_is_applied_names_its_places(cdb: Callable[..., Any], command: list[str]) -> None:
     code, out, _ = cdb(*command)
     assert code == 0
-    assert "main:12, answered by main:5" in out
+    assert "tape:12, answered by main:5" in out
     code, out, _ = cdb(*command, "--json")
     assert (code, json.loads(out)["ledger"]) == (0, "main:5")
 

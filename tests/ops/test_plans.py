@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> Settings:
         ({"balance": Decimal(0)}, "--balance 0 is not above 0"),
         ({"balance": Decimal(-5)}, "--balance -5 is not above 0"),
         ({"balance": Decimal("1e10")}, "--balance 1E[+]10 is not above 0 and at most 1,000,000,000"),
-        ({"balance": Decimal("0.0000000001")}, "--balance 1E-10 has more than nine decimals"),
+        ({"balance": Decimal("0.0000000001")}, "--balance 1E-10 has more decimals"),
         *(({"currency": name}, f"--currency '{name}'") for name in ("", "usd", "EU", "EURO USD", "DOLLARUSD")),
         ({"policy": "reckless"}, "policy 'reckless' is not in this build; there are paper-default@1"),
         ({"policy": "paper-default@2"}, "policy 'paper-default@2'"),

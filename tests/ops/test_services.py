@@ -67,7 +67,7 @@ async def undisturbed(files: FileSet, *choices: StrategyChoice) -> Recording:
 
 
 def ordinal(report: dict[str, Any]) -> int:
-    return int(report["tape"].removeprefix("main:"))
+    return int(report["tape"].removeprefix("tape:"))
 
 
 async def test_up_plays_the_demo_reports_and_leaves_nothing_behind(cdb: Cdb) -> None:

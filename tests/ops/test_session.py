@@ -379,7 +379,7 @@ async def test_a_diverged_ledger_stops_the_next_session() -> None:
         last = await copy.last("tape.main")
         await copy.append(Append(message.subject, message.data, message.headers, last.sequence if last else 0))
     before = await ledger(copy)
-    with pytest.raises(Diverged, match="ledger event 1 at main:2"):
+    with pytest.raises(Diverged, match="ledger event 1 at tape:2"):
         await session(copy, LATER)
     assert await ledger(copy) == before
 
@@ -431,7 +431,7 @@ async def test_a_service_that_fails_stops_the_work_and_is_told() -> None:
     stopped = asyncio.Event()
 
     async def service() -> None:
-        raise Diverged(1, "main:1", "a", "b")
+        raise Diverged(1, "tape:1", "a", "b")
 
     async def work() -> Any:
         try:

@@ -120,7 +120,7 @@ async def test_one_changed_byte_of_one_event_is_found_and_named(log: MemoryLog, 
     assert not found.passed
     ordinal = json.loads(LEDGER[index])["ordinal"]
     recorded = bytes(line).decode(errors="replace")
-    assert found.first_divergence == Divergence(index + 1, f"main:{ordinal}", recorded, LEDGER[index].decode())
+    assert found.first_divergence == Divergence(index + 1, f"tape:{ordinal}", recorded, LEDGER[index].decode())
 
 
 async def test_a_removed_event_is_found_where_it_is_missing(log: MemoryLog) -> None:
