@@ -17,15 +17,15 @@ from domain.policy import POLICIES
 from gateways.feeds.news import calendar_parts, read_calendar
 from gateways.halt_latch import MAX_REASON
 from gateways.live_view import LiveView
-from gateways.terminal import Progressing
+from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
 from ops.amounts import refuse_far_prices
 from ops.composition import open_log
 from ops.control import Outcome, instruct, order_requested, said
-from ops.plans import open_plan
+from ops.plans import Unfed, open_plan
 from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
-from ops.session import report_of, run_session
+from ops.session import Plan, report_of, run_session
 from ops.settings import Settings
 from ops.tape_lookup import newest_price
 from ops.warm import warmed_up
@@ -48,6 +48,8 @@ class TradingOperations:
             only_one(log.connection, desk, "ws"),
             only_one(log.connection, desk, "core"),
         ):
+            if isinstance(plan, Unfed):
+                raise InvalidInput(plan.says)
             rejects, ticks = written_rejects(self._settings, plan.files), len(plan.files.ticks)
 
             def told(done: int) -> None:
@@ -69,11 +71,15 @@ class TradingOperations:
         await warmed_up(progress)
         async with AsyncExitStack() as stack:
             if wanted:
-                plan, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+                found, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+                plan = found if isinstance(found, Plan) else None
+                if isinstance(found, Unfed):
+                    err.print(f"no feed: orders and halts are taken, no tick comes; {found.says}", markup=False)
             else:
                 plan, log = None, await stack.enter_async_context(open_log(self._settings))
             rejects = written_rejects(self._settings, plan.files) if plan else None
-            watch = Watch(self._settings.desk, wanted.speed if wanted else "", len(plan.files.ticks) if plan else 0)
+            speed, ticks = (wanted.speed, len(plan.files.ticks)) if wanted and plan else ("no feed", 0)
+            watch = Watch(self._settings.desk, speed, ticks)
             desk = DeskServices(self._settings, log, plan, observe=watch.observe, progress=watch.progress)
             started = time.perf_counter()
             if console:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ VERIFIED = {
 }
 REPORT = SessionReport(
     desk="main", files=1, rows=2, rows_rejected=0, ticks_added=8, ordinal=12, events=4, signals=1, approved=1,
-    refused=0, fills=2, trades=1, won=1, policy="paper-default@1", currency="USD", initial_nanos=100_000 * 10**9,
+    refused=0, fills=2, trades=1, won=1, strategies=["ema_cross@1"],
+    policy="paper-default@1", currency="USD", initial_nanos=100_000 * 10**9,
     balance_nanos=100_010 * 10**9, equity_nanos=100_010 * 10**9, fees_nanos=5 * 10**9, halted=False, refusals={},
     seconds=0.5,
 )._asdict() | {"rejects": None}  # fmt: skip
@@ -87,8 +87,8 @@ class Fake:
         self._note(wanted=wanted, services=tuple(services), shown=console is not None, until_fed=until_fed)
         return REPORT if wanted else None
 
-    async def signals(self, symbol: Any, strategy: Any, start: Any, end: Any) -> list[dict[str, Any]]:
-        self._note(symbol=symbol, strategy=strategy, start=start, end=end)
+    async def signals(self, symbol: Any, strategy: Any, start_ns: Any, end_ns: Any) -> list[dict[str, Any]]:
+        self._note(symbol=symbol, strategy=strategy, start_ns=start_ns, end_ns=end_ns)
         return [SIGNAL]
 
     async def verify(self, progress: Any, engines: Path | None = None) -> Mapping[str, Any]:
@@ -154,11 +154,11 @@ def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return command_line(fake, monkeypatch, capsys)
 
 
-def test_run_without_options_plays_the_demo_with_the_default_strategy(fake: Fake, cdb: Callable[..., Any]) -> None:
+def test_run_without_options_leaves_feed_and_strategy_to_what_the_desk_has(fake: Fake, cdb: Callable[..., Any]) -> None:
     code, out, _ = cdb("run", "--exit-when-done")
     assert code == 0
-    assert fake.asked["wanted"].feeds == ["demo"]
-    assert fake.asked["wanted"].strategies == ["m5_bos_retest"]
+    assert (fake.asked["wanted"].feeds, fake.asked["wanted"].strategies) == ([], [])
+    assert "ema_cross@1, policy paper-default@1" in out
     assert "synthetic" in out
 
 
@@ -203,8 +203,8 @@ def test_signals_are_one_object_a_line(fake: Fake, cdb: Callable[..., Any]) -> N
     )
     assert code == 0
     assert json.loads(out) == SIGNAL
-    assert fake.asked["start"] == datetime(2018, 1, 2, tzinfo=UTC)
-    assert fake.asked["end"] == datetime(2018, 1, 3, tzinfo=timezone(timedelta(hours=2)))
+    assert fake.asked["start_ns"] == 1_514_851_200 * 10**9
+    assert fake.asked["end_ns"] == (1_514_937_600 - 7_200) * 10**9
 
 
 def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any]) -> None:

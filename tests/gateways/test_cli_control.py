@@ -93,6 +93,14 @@ def test_the_prices_given_make_the_type_of_an_order(
     }  # fmt: skip
 
 
+def test_no_digit_of_a_price_or_of_a_time_is_lost(fake: Fake, cdb: Callable[..., Any]) -> None:
+    digits = "1.10000000000000000000000000000000001"
+    cdb("order", "buy", "EURUSD", "1", "--limit", digits, "--expires", "2018-06-13T12:00:00.123456789Z")
+    terms = fake.asked["terms"]
+    assert str(terms["limit"]) == digits
+    assert terms["expires_at_ns"] == 1_528_891_200_123_456_789
+
+
 def test_a_time_at_which_an_order_ends_makes_it_good_till_then(fake: Fake, cdb: Callable[..., Any]) -> None:
     assert cdb("order", "buy", "EURUSD", "1", "--limit", "1.1", "--expires", "2018-06-13T12:00+02:00")[0] == 0
     terms = fake.asked["terms"]
@@ -138,7 +146,16 @@ def test_a_calendar_is_passed_on_and_counted(fake: Fake, cdb: Callable[..., Any]
     [
         (["order", "buy", "EURUSD", "lots"], "lots 'lots' is not a number"),
         (["order", "buy", "EURUSD", "inf"], "lots 'inf' is not a number"),
-        (["order", "buy", "EURUSD", "1", "--limit", "cheap"], "--limit 'cheap' is not a number"),
+        (["order", "buy", "EURUSD", "1_0"], "lots '1_0' is not a number; for example lots 0.1"),
+        (["order", "buy", "EURUSD", "\uff11"], "lots '\uff11' is not a number"),
+        (
+            ["order", "buy", "EURUSD", "1", "--limit", "cheap"],
+            "--limit 'cheap' is not a number; for example --limit 1",
+        ),
+        (["order", "buy", "EURUSD", "1", "--stop", "1,10"], "--stop '1,10' is not a number"),
+        (["order", "buy", "EURUSD", "1", "--trigger", "-inf"], "--trigger '-inf' is not a number"),
+        (["order", "buy", "EURUSD", "1", "--limit", "1e99999"], "--limit '1e99999' is not a number"),
+        (["order", "buy", "EURUSD", "1", "--expires", "2018-06-13T12:00:00.1234567891"], "is finer than a nanosecond"),
         (["order", "buy", "EURUSD", "1", "--target", "nan"], "--target 'nan' is not a number"),
         (["order", "buy", "EURUSD", "1", "--expires", "soon"], "--expires 'soon' is not a time"),
     ],

@@ -182,7 +182,7 @@ async def test_a_resting_desk_takes_every_instruction_and_answers(
         assert bool(outcome.reason) is not applied
         number = int(outcome.ledger.removeprefix(f"{desk}:"))
         assert instruction.id in (await ledger(log, desk))[number - 1].decode()
-        ordinal = int(outcome.tape.removeprefix(f"{desk}:"))
+        ordinal = int(outcome.tape.removeprefix("tape:"))
         assert ordinal in [m.ordinal for m in await instructions(log, desk) if m.instruction.id == instruction.id]
     found = await verify(log, desk, StoredTape(log, desk))
     assert (found.passed, found.pending) == (True, 0)
@@ -244,7 +244,7 @@ async def test_an_engine_that_runs_alone_decides_on_what_another_process_writes(
     monkeypatch.setattr(control, "ANSWER_S", 0.2)
     await rested(log, desk)
     async with logs.jetstream(nats_server) as other, only_one(other.connection, desk, "core"):
-        with pytest.raises(Unavailable, match=rf"stands on the tape at {desk}:\d+, but no engine decided on it"):
+        with pytest.raises(Unavailable, match=r"stands on the tape at tape:\d+, but no engine decided on it"):
             await instruct(
                 log, desk, order_requested(ORDER), latch
             )  # this engine is asleep, and nobody decides in its place
@@ -262,5 +262,5 @@ async def test_without_an_engine_the_place_on_the_tape_is_the_answer(
     ):
         halt = said(TradingHalted, reason="x")
         outcome = await instruct(log, desk, halt, latch, also_resting=False)
-        place = f"{desk}:{sequencer.end.ordinal}"
+        place = f"tape:{sequencer.end.ordinal}"
     assert outcome == Outcome(halt.id, place, "", False, "no engine runs: it decides when it starts")

@@ -64,7 +64,7 @@ def test_entries_come_in_order_of_time_in_utc(path: Path) -> None:
         (HEAD + "2018-01-01,USD,high,Rate, and more\n", "line 2: it has more cells than the first line"),
         (
             HEAD + '2018-01-01,USD,high,"open\n2018-01-02,USD,high,x\n',
-            "behind line 1: unexpected end of data; is a double",
+            "behind line 1: unexpected end of data; is a",
         ),
         (HEAD + '2018-01-01,USD,high,"open\n2018-01-02,USD,high,x"\n', "line 3: title 'open\\n2018-01-02,USD,high,x'"),
         (HEAD + "2018-01-01,USD,high,\x1b[31mred\n", "line 2: title '\\x1b[31mred' holds a control character"),
