@@ -165,13 +165,14 @@ def signals(
     symbol: Annotated[str | None, typer.Option("--symbol", help="Only this symbol.")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="Only this strategy.")] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Bar time at or after, ISO 8601 (UTC if unnamed).")
+        str | None,
+        typer.Option("--from", help="Bar time (from outside: arrival) at or after, ISO 8601, UTC if unnamed."),
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Bar time before, ISO 8601.")] = None,
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The signals in the desk's ledger; stop and target are null where a strategy has none."""
+    """The signals in the desk's ledger, oldest first; a strategy may have no stop or target."""
     operations = context.obj.operations(desk)
     first, last = time_of("--from", start), time_of("--to", end)
     rows = await_result(operations.signals(symbol, strategy, first, last), as_json=as_json)
@@ -295,3 +296,16 @@ def time_of(option: str, text: str | None) -> int | None:
 
 # Commands that have a file of their own put themselves beside these.
 from gateways import cli_control, cli_desk, cli_ledger  # noqa: E402, F401
+
+# A new command gets its place here.
+HEADS = {
+    "Trade": "up run serve",
+    "Look": "status why events signals verify",
+    "Steer": "stop resume order cancel",
+    "What there is": "policies strategies ingest tapes settings bench",
+}
+_HEAD_OF = {name: head for head, names in HEADS.items() for name in names.split()}
+_COMMANDS = {command.callback.__name__: command for command in app.registered_commands if command.callback}
+app.registered_commands = [_COMMANDS[name] for name in _HEAD_OF]
+for _name, _command in _COMMANDS.items():
+    _command.rich_help_panel = _HEAD_OF[_name]

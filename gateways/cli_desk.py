@@ -94,7 +94,10 @@ def run(
         report = await_result(operations.run(wanted, progress), as_json=as_json)
     _show_session(report, wanted, as_json=as_json)
     if not exit_when_done:
-        err.print("[dim]The feed has ended and holds no more. Give --exit-when-done to say that this is meant.[/dim]")
+        err.print(
+            "[dim]The feed has ended, and `cdb run` with it (--exit-when-done says that this is meant). "
+            "`cdb up` stays and takes orders.[/dim]"
+        )
 
 
 @app.command()

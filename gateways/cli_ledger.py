@@ -53,7 +53,7 @@ def why(
 @app.command()
 def events(
     context: typer.Context,
-    type: Annotated[list[str] | None, typer.Option("--type", help="Only this type. May be repeated.")] = None,  # noqa: A002
+    type: Annotated[list[str] | None, typer.Option("--type", help="Only this type (order_filled). Repeatable.")] = None,  # noqa: A002
     start: Annotated[
         str | None, typer.Option("--from", help="Market time at or after, ISO 8601 (UTC if unnamed).")
     ] = None,

@@ -83,6 +83,8 @@ async def feed_files(
     `progress(ticks)` is told what became durable; `pace` lets time pass between them. Raises Overlap, InvalidInput."""
     feed, before, fed = files.identity[:16], sequencer.end.ordinal, fed_of(sequencer, files)
     if feed in sequencer.standing.completed:
+        if progress:
+            progress(fed)
         return Fed(0, before, before)
     admit(sequencer, files)
     if not (fed or _just_opened(sequencer, feed)):

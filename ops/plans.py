@@ -32,6 +32,8 @@ from ops.datasets import read_dataset
 from ops.session import Plan, StrategyChoice
 from ops.settings import Settings
 
+SECOND = 1_000_000_000
+
 
 class Unfed(NamedTuple):
     """A desk for which nobody named a feed, and that had another one than the demo: where its tape ends, in words."""
@@ -118,7 +120,7 @@ async def _feed_of(log: Log, desk: str) -> FileSet | Unfed:
     if last and {file.sha256 for file in last.files} == {file.sha256 for file in demo.files}:
         return demo
     far = _how_far(last, standing, end)
-    return Unfed(f"the tape of desk {desk} ends at {utc(end.time_ns)}, {far}; give --feed to go on")
+    return Unfed(f"the tape of desk {desk} ends at {utc(end.time_ns // SECOND * SECOND)}, {far}; give --feed to go on")
 
 
 def _how_far(last: FeedOpened | None, standing: Standing, end: TapeEnd) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.errors import Conflict, DeskError, InvalidInput, NotDurable, Overlap, TapeBroken, Unavailable
-from gateways.cli import run_app
+from gateways.cli import HEADS, app, run_app
 from gateways.wanted import Wanted
 from ops.session import SessionReport
 
@@ -20,6 +20,7 @@ SIGNAL = {
     "symbol": "EURUSD",
     "side": "buy",
     "bar_time": "2018-01-02T01:06:00Z",
+    "occurred_at": "2018-01-02T01:07:00.000000001Z",
     "level": "1.201780000",
     "entry": "1.202160000",
     "stop": "1.201570000",
@@ -55,6 +56,7 @@ class Fake:
         self.built: dict[str, Any] = {}
         self.fails: DeskError | None = None
         self.verified: Mapping[str, Any] = VERIFIED
+        self.signal: Mapping[str, Any] = SIGNAL
         self.outcome: Mapping[str, Any] = APPLIED
 
     def build(self, **options: Any) -> "Fake":
@@ -87,9 +89,9 @@ class Fake:
         self._note(wanted=wanted, services=tuple(services), shown=console is not None, until_fed=until_fed)
         return REPORT if wanted else None
 
-    async def signals(self, symbol: Any, strategy: Any, start_ns: Any, end_ns: Any) -> list[dict[str, Any]]:
+    async def signals(self, symbol: Any, strategy: Any, start_ns: Any, end_ns: Any) -> list[Mapping[str, Any]]:
         self._note(symbol=symbol, strategy=strategy, start_ns=start_ns, end_ns=end_ns)
-        return [SIGNAL]
+        return [self.signal]
 
     async def verify(self, progress: Any, engines: Path | None = None) -> Mapping[str, Any]:
         self._note(engines=engines)
@@ -205,6 +207,19 @@ def test_signals_are_one_object_a_line(fake: Fake, cdb: Callable[..., Any]) -> N
     assert json.loads(out) == SIGNAL
     assert fake.asked["start_ns"] == 1_514_851_200 * 10**9
     assert fake.asked["end_ns"] == (1_514_937_600 - 7_200) * 10**9
+
+
+def test_a_signal_from_outside_has_the_time_at_which_it_came(fake: Fake, cdb: Callable[..., Any]) -> None:
+    fake.signal = SIGNAL | {"bar_time": None, "strategy": "tv", "version": 0}
+    _, out, _ = cdb("signals")
+    assert "2018-01-02 01:07 EURUSD" in out
+    assert "tape:341 tv" in out
+
+
+def test_every_command_has_a_place_in_the_help(cdb: Callable[..., Any]) -> None:
+    _, out, _ = cdb("--help")
+    assert out.index("Trade") < out.index("Look") < out.index("Steer") < out.index("What there is")
+    assert {command.rich_help_panel for command in app.registered_commands} == set(HEADS)
 
 
 def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any]) -> None:

@@ -93,6 +93,27 @@ def test_the_prices_given_make_the_type_of_an_order(
     }  # fmt: skip
 
 
+VERDICT = {
+    "id": "main:6", "type": "signal_assessed", "verdict": "approved", "side": "buy", "quantity": "10000", "risk": "0",
+    "size_ppm": 1_000_000, "stop": None, "target": None, "rules": [],
+}  # fmt: skip
+
+
+def test_an_order_is_told_with_its_verdict_and_its_id(fake: Fake, cdb: Callable[..., Any]) -> None:
+    fake.outcome = APPLIED | {"verdict": VERDICT, "order": "main:7"}
+    code, out, _ = cdb("order", "buy", "EURUSD", "0.1")
+    assert (code, out) == (0, "approved buy 10,000, no stop as order main:7. cdb why main:6\n")
+
+
+def test_an_order_that_the_rules_refuse_says_why_and_exits_with_2(fake: Fake, cdb: Callable[..., Any]) -> None:
+    rule = {"rule": "positions", "value": 3, "limit": 2, "passed": False, "says": "3 are open, 2 may be"}
+    fake.outcome = APPLIED | {"verdict": VERDICT | {"verdict": "refused", "rules": [rule]}, "order": None}
+    code, out, _ = cdb("order", "buy", "EURUSD", "0.1")
+    assert (code, out) == (2, "refused buy: 3 are open, 2 may be. cdb why main:6\n")
+    code, out, _ = cdb("order", "buy", "EURUSD", "0.1", "--json")
+    assert (code, json.loads(out)) == (2, fake.outcome)
+
+
 def test_no_digit_of_a_price_or_of_a_time_is_lost(fake: Fake, cdb: Callable[..., Any]) -> None:
     digits = "1.10000000000000000000000000000000001"
     cdb("order", "buy", "EURUSD", "1", "--limit", digits, "--expires", "2018-06-13T12:00:00.123456789Z")
@@ -173,6 +194,6 @@ def test_policies_can_be_read_and_parsed(cdb: Callable[..., Any]) -> None:
     code, out, _ = cdb("policies")
     assert code == 0
     assert "ftmo-x@1" in out
-    assert "daily_loss_ppm=50,000" in out
-    assert "sessions=london,new_york" in out
+    assert "daily_loss 5 %" in out
+    assert "sessions london/new_york" in out
     assert json.loads(cdb("policies", "--json")[1])["policy"] == "ftmo-x@1"
