@@ -215,7 +215,8 @@ def _print_rows(console: Console, title: str, rows: list[Mapping[str, Any]]) -> 
     numbers = {"quantity", "average", "now", "floating", "stop", "target", "open", "at"}
     names = [name for name in rows[0] if console.width >= NARROW or name not in ("placed", "type")]
     for name in names:
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        whole = name in ("order", "why")  # an id that is folded cannot be copied
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(row[name] for name in names))
     console.print(table)

@@ -355,7 +355,7 @@ def test_positions_and_orders_are_tables() -> None:
     parts = [message[1] for message in canonical.up_to(2_300, canonical.messages(script, [2_300]))]
     asyncio.run(write_tape(log, parts))
     state = asyncio.run(state_of(log, "main"))
-    state["orders"] = [row | {"id": f"main:123{row['id'][5:]}"} for row in state["orders"]]
+    state["orders"] = [row | {"id": f"main:{'1' * 30}{row['id'][5:]}"} for row in state["orders"]]
     for width in (80, 100):
         text = "\n".join(shown(state, width))
         assert "…" not in text, "an id that is cut is no id"

@@ -284,6 +284,6 @@ async def test_a_snapshot_witnesses_what_the_store_has_lost(log: MemoryLog, lost
     assert not found.passed
     if lost == "ledger":
         last = json.loads(LEDGER[-1])
-        where = f"{DESK}:{last['ordinal']}"
+        where = f"tape:{last['ordinal']}"
         assert (found.diverged, found.pending) == (1, 0)
         assert found.first_divergence == Divergence(last["number"], where, None, LEDGER[-1].decode())
