@@ -77,9 +77,9 @@ class Block(NamedTuple):
         return self.first + len(self.records) - 1
 
 
-def position(tape: str, ordinal: int) -> str:
-    """The public name of a place on a tape: `main:1234`."""
-    return f"{tape}:{ordinal}"
+def position(name: str, number: int) -> str:
+    """The public name of a place: `tape:1234` on a desk's tape, `main:1234` in the ledger of desk main."""
+    return f"{name}:{number}"
 
 
 def utc(time_ns: int) -> str:

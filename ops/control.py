@@ -6,7 +6,6 @@ import os
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
-from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -24,14 +23,14 @@ from domain.instruments import instrument_for
 from domain.tape import position
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
+from ops.amounts import nanos_of, refuse_oversized
 from ops.core import Core
+from ops.ledger_rows import on_tape
 from ops.session import put_latched
 from ops.takeover import make_current
 
 ANSWER_S = 30.0
 ASK_AGAIN_S = 0.05
-NANOS = 1_000_000_000
-MOST = 1_000_000_000  # lots or a price: what is larger is a slip, and its nanos would not fit
 
 Asked = TypeVar("Asked", bound=Instruction)
 
@@ -40,7 +39,7 @@ class Outcome(NamedTuple):
     """Where an instruction stands, and what the engine answered."""
 
     instruction_id: str
-    tape: str  # main:1234
+    tape: str  # tape:1234
     ledger: str  # main:567; "": no engine has decided yet
     applied: bool
     reason: str  # of a refusal, or why there is no answer
@@ -67,33 +66,28 @@ def order_requested(terms: Mapping[str, Any]) -> OrderRequested:
     """An order as a person types it: symbol, side, type, lots, and prices as decimals. Raises InvalidInput."""
     instrument = instrument_for(terms["symbol"])
     prices = {name: terms.get(name) for name in ("limit", "trigger", "stop", "target")}
+    quantity_nanos = nanos_of("lots", terms["lots"], instrument.contract_size)
+    refuse_oversized(instrument, quantity_nanos)
     return said(
         OrderRequested,
         symbol=instrument.symbol,
         side=terms["side"],
         type=terms["type"],
-        quantity_nanos=_nanos("lots", terms["lots"], instrument.contract_size),
+        quantity_nanos=quantity_nanos,
         time_in_force=terms["time_in_force"],
         expires_at_ns=terms["expires_at_ns"],
-        **{f"{name}_nanos": _nanos(name, price) for name, price in prices.items() if price is not None},
+        **{f"{name}_nanos": nanos_of(name, price) for name, price in prices.items() if price is not None},
     )
 
 
-def _nanos(name: str, value: Decimal, unit: int = 1) -> int:
-    if not 0 < value <= MOST:
-        raise InvalidInput(f"{name} {value} is not above 0 and at most {MOST:,}")
-    nanos = value * unit * NANOS
-    if nanos != int(nanos):
-        raise InvalidInput(f"{name} {value} has more decimals than the desk keeps; round it")
-    return int(nanos)
-
-
 def refuse_impossible(instruction: Instruction) -> None:
-    """Refuse at the tape's door what no engine could fold, for a tape keeps it for ever. Raises InvalidInput."""
+    """Refuse at the tape's door what no engine could fold or trade: a tape keeps it for ever. Raises InvalidInput."""
     if isinstance(instruction, StrategyActivated):
         handler, parameters, _ = prepare(instruction.strategy, instruction.version, dict(instruction.parameters))
         for symbol in instruction.symbols:
             handler.initial(parameters, instrument_for(symbol))
+    elif isinstance(instruction, OrderRequested):
+        refuse_oversized(instrument_for(instruction.symbol), instruction.quantity_nanos)
 
 
 async def instruct(
@@ -115,13 +109,13 @@ async def instruct(
     else:
         raise Unavailable(f"nobody writes the tape of desk {desk}{await _others(log, desk)}")
     if not decided and not await is_running(log.connection, desk, "core"):
-        return Outcome(instruction.id, position(desk, ordinal), "", False, "no engine runs: it decides when it starts")
+        return Outcome(instruction.id, on_tape(ordinal), "", False, "no engine runs: it decides when it starts")
     try:
         async with asyncio.timeout(ANSWER_S):
             return await _answer(ledger, known, desk, ordinal, instruction.id)
     except TimeoutError:
         raise Unavailable(
-            f"{instruction.kind} stands on the tape at {position(desk, ordinal)}, but no engine decided on it within "
+            f"{instruction.kind} stands on the tape at {on_tape(ordinal)}, but no engine decided on it within "
             f"{ANSWER_S:g} s; see `cdb status`"
         ) from None
 
@@ -168,7 +162,7 @@ def _outcome(desk: str, ordinal: int, event: LedgerEvent) -> Outcome:
     assert isinstance(event, InstructionApplied | InstructionRefused)
     return Outcome(
         event.instruction_id,
-        position(desk, ordinal),
+        on_tape(ordinal),
         position(desk, event.number),
         isinstance(event, InstructionApplied),
         event.reason if isinstance(event, InstructionRefused) else "",

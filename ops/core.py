@@ -17,7 +17,7 @@ from domain.errors import Diverged
 from domain.events import LedgerEvent
 from domain.ports import LedgerEnd, Log, Recorded, TapeLog
 from domain.snapshot import restore, save
-from domain.tape import position
+from ops.ledger_rows import on_tape
 from ops.takeover import kept_state
 from ops.warm import warmed_up
 
@@ -105,7 +105,7 @@ class Core:
             computed, stands = _line(event), await recorded.take(event.number)
             if stands != computed:
                 found = stands.decode(errors="replace") if stands is not None else None
-                raise Diverged(event.number, position(self.desk, event.ordinal), found, computed.decode())
+                raise Diverged(event.number, on_tape(event.ordinal), found, computed.decode())
         if fresh:
             self._end = await self.ledger.append([Recorded(event.number, _line(event)) for event in fresh], self._end)
             if self._observe:

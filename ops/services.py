@@ -18,6 +18,7 @@ from adapters.tape_log import StoredTape
 from domain.errors import DeskError, InvalidInput, Overlap
 from domain.events import LedgerEvent
 from domain.instructions import Instruction
+from gateways.file_feed import fed_of
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
 from ops.control import refuse_impossible
@@ -68,6 +69,7 @@ class DeskServices:
         store = GuardedLog(log, self._breaker)
         self._tape = StoredTape(store, settings.desk)
         self.health, self.tally, self.ticks_added = Health(STAGES), Tally(), 0
+        self._fed_before: int | None = None
         self.core = Core(store, settings.desk, self._tape, observe=self._decided)
 
     async def run(self, names: Sequence[str], *, until_fed: bool = False) -> None:
@@ -179,8 +181,10 @@ class DeskServices:
             async with serve_commands(self._log.connection, self._settings.desk, take):
                 self.health.ready("ws")
                 if self._plan:
-                    fed = await carry_out(self._plan, self._activations, sequencer, reached, self._progress)
-                    self.ticks_added += fed.ticks
+                    if self._fed_before is None:  # of this run's first life: a later one finds what it had added
+                        self._fed_before = fed_of(sequencer, self._plan.files)
+                    await carry_out(self._plan, self._activations, sequencer, reached, self._progress)
+                    self.ticks_added = len(self._plan.files.ticks) - self._fed_before
                     await reached(sequencer.end.ordinal)
                 if until_fed and not ended.done():
                     ended.set_result(None)

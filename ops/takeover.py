@@ -15,11 +15,11 @@ from domain.errors import Conflict, Diverged, InvalidInput
 from domain.instructions import EngineActivated, Instruction
 from domain.migration import Place, migrate, place
 from domain.ports import Log, Recorded, TapeLog
-from domain.tape import position
 from gateways.clock import sessions_open
 from gateways.feeds.files import FileSet
 from gateways.file_feed import admit
 from gateways.sequencer import ACTOR, AUTHORITY, Sequencer
+from ops.ledger_rows import on_tape
 from ops.older_engine import OlderEngine, older_engine
 
 RELEASES = {1: "0.1.0"}  # the last release of each older engine, by which a person finds its wheel
@@ -125,6 +125,6 @@ async def _decide(older: OlderEngine, desk: str, tape: TapeLog, ledger: StoredLe
                         fresh.append(Recorded(number, line))
                     elif (stands := await recorded.take(number)) != line:
                         found = stands.decode(errors="replace") if stands is not None else None
-                        raise Diverged(number, position(desk, older.ordinal), found, line.decode())
+                        raise Diverged(number, on_tape(older.ordinal), found, line.decode())
             if fresh:
                 end = await ledger.append(fresh, end)

@@ -3,31 +3,38 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from adapters.progress import only_one
+from adapters.tape_log import StoredTape
 from domain.errors import DeskError, InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
+from domain.ports import Log
 from gateways.feeds.news import calendar_parts, read_calendar
 from gateways.halt_latch import MAX_REASON
 from gateways.live_view import LiveView
-from gateways.terminal import Progressing
+from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
+from ops.amounts import refuse_far_prices
 from ops.composition import open_log
 from ops.control import Outcome, instruct, order_requested, said
-from ops.plans import open_plan
+from ops.ledger_reader import LedgerReader
+from ops.ledger_rows import event_row
+from ops.plans import Unfed, open_plan
 from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
-from ops.session import report_of, run_session
+from ops.session import Plan, report_of, run_session
 from ops.settings import Settings
+from ops.tape_lookup import newest_price
 from ops.warm import warmed_up
 from ops.watch import Watch
 
+JUDGED = ("signal_assessed", "order_placed")
 STOP_S = 3.0  # how long a halt waits for a server that is away, before it is latched
 
 
@@ -45,6 +52,8 @@ class TradingOperations:
             only_one(log.connection, desk, "ws"),
             only_one(log.connection, desk, "core"),
         ):
+            if isinstance(plan, Unfed):
+                raise InvalidInput(plan.says)
             rejects, ticks = written_rejects(self._settings, plan.files), len(plan.files.ticks)
 
             def told(done: int) -> None:
@@ -66,11 +75,15 @@ class TradingOperations:
         await warmed_up(progress)
         async with AsyncExitStack() as stack:
             if wanted:
-                plan, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+                found, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+                plan = found if isinstance(found, Plan) else None
+                if isinstance(found, Unfed):
+                    err.print(f"no feed: orders and halts are taken, no tick comes; {found.says}", markup=False)
             else:
                 plan, log = None, await stack.enter_async_context(open_log(self._settings))
             rejects = written_rejects(self._settings, plan.files) if plan else None
-            watch = Watch(self._settings.desk, wanted.speed if wanted else "", len(plan.files.ticks) if plan else 0)
+            speed, ticks = (wanted.speed, len(plan.files.ticks)) if wanted and plan else ("no feed", 0)
+            watch = Watch(self._settings.desk, speed, ticks)
             desk = DeskServices(self._settings, log, plan, observe=watch.observe, progress=watch.progress)
             started = time.perf_counter()
             if console:
@@ -107,8 +120,24 @@ class TradingOperations:
         return {"entries": len(entries)} | outcome._asdict()
 
     async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask for a paper order; the verdict is in the ledger."""
-        return (await self._instruct(order_requested(terms)))._asdict()
+        """Ask for a paper order. `verdict` is the rules' row of the ledger, `order` the id of what they let pass, each
+        None where there is none."""
+        order = order_requested(terms)
+        async with open_log(self._settings) as log:
+            if price := await newest_price(StoredTape(log, self._settings.desk), order.symbol):
+                refuse_far_prices(order, price)
+            outcome = await instruct(log, self._settings.desk, order, halt_latch(self._settings))
+            judged = await self._judged(log, outcome.ledger) if outcome.applied else []
+        verdict, placed = (next((row for row in judged if row["type"] == kind), None) for kind in JUDGED)
+        return outcome._asdict() | {"verdict": verdict, "order": placed["id"] if placed else None}
+
+    async def _judged(self, log: Log, answer: str) -> list[dict[str, Any]]:
+        """What was decided on an order, as rows: it stands behind the answer, at the same place of the tape."""
+        desk, number = self._settings.desk, int(answer.rpartition(":")[2])
+        reader = LedgerReader(log, desk)
+        async with aclosing(reader.between(number - 1, await reader.end())) as pages:
+            events = [reader.event(line) for line in await anext(pages, [])]
+        return [event_row(event, desk) for event in events if event.correlation == number]
 
     async def cancel(self, order: str) -> Mapping[str, Any]:
         """Cancel a working order by its id."""

@@ -31,7 +31,9 @@ class Watch:
         self._core: Core | None = None
 
     def progress(self, ticks: int) -> None:
-        """So many ticks of the feed are durable."""
+        """So many ticks of the feed are durable; what is told first may stand there from another session."""
+        if not self._done:
+            self._past.clear()
         self._done = ticks
 
     def observe(self, events: list[LedgerEvent]) -> None:

@@ -344,10 +344,10 @@ def test_merged_marks_keep_the_lowest_and_the_highest_equity() -> None:
 # -- status --------------------------------------------------------------------------------------------------------
 
 
-def shown(state: dict[str, Any], **more: Any) -> list[str]:
-    to = console(terminal=True)
+def shown(state: dict[str, Any], width: int = 100, **more: Any) -> list[str]:
+    to = console(width=width, terminal=True)
     print_status(to, {"desk": "main", "problem": None, **state, "latched": None, "services": SERVICES, **more})
-    assert all(cell_len(line) <= 100 for line in printed(to))
+    assert all(cell_len(line) <= width for line in printed(to))
     return printed(to)
 
 
@@ -370,6 +370,12 @@ def test_positions_and_orders_are_tables() -> None:
     parts = [message[1] for message in canonical.up_to(2_300, canonical.messages(script, [2_300]))]
     asyncio.run(write_tape(log, parts))
     state = asyncio.run(state_of(log, "main"))
+    state["orders"] = [row | {"id": f"main:{'1' * 30}{row['id'][5:]}"} for row in state["orders"]]
+    for width in (80, 100):
+        text = "\n".join(shown(state, width))
+        assert "…" not in text, "an id that is cut is no id"
+        assert all(row["id"] in text for row in state["orders"]), text
+        assert all(row["correlation"] in text for row in state["positions"]), text
     lines = shown(state)
     head = next(index for index, line in enumerate(lines) if line.startswith("symbol"))
     assert lines[head + 1].split()[:3] == ["EURUSD", "buy", "20,000"]
@@ -391,12 +397,12 @@ def test_a_desk_without_account_and_a_store_that_is_away_say_so() -> None:
 @pytest.mark.parametrize(
     ("left", "full", "style"),
     [
-        ("300", 30, "green"), ("151", 15, "green"), ("100", 10, "yellow"), ("30", 3, "red"), ("-9", 0, ""),
-        ("999", 30, "green"),
+        ("300", 20, "green"), ("151", 10, "green"), ("100", 7, "yellow"), ("30", 2, "red"), ("-9", 0, ""),
+        ("999", 20, "green"),
     ],
 )  # fmt: skip
 def test_a_room_is_a_bar_of_what_is_left(left: str, full: int, style: str) -> None:
     bar, text = room_bar({"left": left, "of": "300", "limit": "9700"})
-    assert bar.plain == "█" * full + "░" * (30 - full)
+    assert bar.plain == "█" * full + "░" * (20 - full)
     assert not full or str(bar.spans[0].style) == style
-    assert text.plain == f"{money(left)} of 300.00, to an equity of 9,700.00"
+    assert text.plain == f"{money(left)} of 300.00, down to 9,700.00"

@@ -81,7 +81,16 @@ def test_an_order_is_what_was_typed_in_units_and_nanos() -> None:
         ({"lots": Decimal(0)}, "lots 0 is not above 0"),
         ({"lots": Decimal(-1)}, "lots -1 is not above 0"),
         ({"lots": Decimal("1e999999")}, "lots 1E[+]999999 is not above 0 and at most 1,000,000,000"),
-        ({"lots": Decimal("1e9")}, "quantity 1000000"),
+        (
+            {"lots": Decimal("1e9")},
+            "1,000,000,000 lots are above 100, the largest order of EURUSD .10,000,000",
+        ),
+        ({"lots": Decimal("100.01")}, "100.01 lots are above 100, .*; ask for less, or in several orders"),
+        ({"symbol": "BTCUSDT", "lots": Decimal("1000.00001")}, "1,000.00001 lots are above 1,000"),
+        ({"lots": Decimal("nan")}, "lots NaN is not above 0"),
+        ({"lots": Decimal("-inf")}, "lots -Infinity is not above 0"),
+        ({"lots": Decimal("0.1000000000000000000000000000000001")}, "more decimals than the desk keeps"),
+        ({"limit": Decimal("1.1000000000000000000000000000000001")}, "more decimals than the desk keeps"),
         ({"lots": Decimal("1e-15")}, "lots 1E-15 has more decimals"),
         ({"lots": Decimal("1e-999999")}, "lots 1E-999999 has more decimals"),
         ({"limit": Decimal("1.0000000001")}, "limit 1.0000000001 has more decimals"),
@@ -173,7 +182,7 @@ async def test_a_resting_desk_takes_every_instruction_and_answers(
         assert bool(outcome.reason) is not applied
         number = int(outcome.ledger.removeprefix(f"{desk}:"))
         assert instruction.id in (await ledger(log, desk))[number - 1].decode()
-        ordinal = int(outcome.tape.removeprefix(f"{desk}:"))
+        ordinal = int(outcome.tape.removeprefix("tape:"))
         assert ordinal in [m.ordinal for m in await instructions(log, desk) if m.instruction.id == instruction.id]
     found = await verify(log, desk, StoredTape(log, desk))
     assert (found.passed, found.pending) == (True, 0)
@@ -235,7 +244,7 @@ async def test_an_engine_that_runs_alone_decides_on_what_another_process_writes(
     monkeypatch.setattr(control, "ANSWER_S", 0.2)
     await rested(log, desk)
     async with logs.jetstream(nats_server) as other, only_one(other.connection, desk, "core"):
-        with pytest.raises(Unavailable, match=rf"stands on the tape at {desk}:\d+, but no engine decided on it"):
+        with pytest.raises(Unavailable, match=r"stands on the tape at tape:\d+, but no engine decided on it"):
             await instruct(
                 log, desk, order_requested(ORDER), latch
             )  # this engine is asleep, and nobody decides in its place
@@ -253,5 +262,5 @@ async def test_without_an_engine_the_place_on_the_tape_is_the_answer(
     ):
         halt = said(TradingHalted, reason="x")
         outcome = await instruct(log, desk, halt, latch, also_resting=False)
-        place = f"{desk}:{sequencer.end.ordinal}"
+        place = f"tape:{sequencer.end.ordinal}"
     assert outcome == Outcome(halt.id, place, "", False, "no engine runs: it decides when it starts")

@@ -235,9 +235,9 @@ async def test_a_changed_event_stops_the_engine_and_nothing_is_appended(log: Mem
     await write_tape(copy, [canonical.activated("ema_cross", id="later")])
     before, size = await ledger(copy), await sizes(copy)
     ordinal = json.loads(LEDGER[number - 1])["ordinal"]
-    with pytest.raises(Diverged, match=f"ledger event {number} at main:{ordinal} diverges") as found:
+    with pytest.raises(Diverged, match=f"ledger event {number} at tape:{ordinal} diverges") as found:
         await decide(copy, until=LAST + 1)
-    assert (found.value.number, found.value.position) == (number, f"main:{ordinal}")
+    assert (found.value.number, found.value.position) == (number, f"tape:{ordinal}")
     assert (found.value.recorded, found.value.recomputed) == (other.decode(), LEDGER[number - 1].decode())
     assert (await ledger(copy), await sizes(copy)) == (before, size)
 

@@ -22,7 +22,7 @@ from ops.recovery import ComponentRecovery, RecoveryTable, backoff, classify
         (asyncio.CancelledError("x"), "high"),
         (NotDurable("x"), "critical"),
         (TapeBroken("x"), "critical"),
-        (Diverged(7, "main:3", "a", "b"), "critical"),
+        (Diverged(7, "tape:3", "a", "b"), "critical"),
     ],
 )
 def test_an_error_has_the_severity_of_its_kind(error: BaseException, severity: str) -> None:
