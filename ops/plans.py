@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from adapters.jetstream import JetStreamLog
 from adapters.tape_log import StoredTape
 from domain.engine import prepare
 from domain.errors import InvalidInput
+from domain.instructions import NewsEntry
 from domain.instruments import canonical_symbol
 from domain.policy import policy_named
 from domain.ports import Log
@@ -26,6 +28,7 @@ from gateways.terminal import Progressing
 from gateways.wanted import Wanted
 from ops.composition import open_log
 from ops.datasets import read_dataset
+from ops.dependencies import read_outside
 from ops.session import Plan, StrategyChoice
 from ops.settings import Settings
 
@@ -42,7 +45,7 @@ async def open_plan(
     choices = [_choice(name, wanted.parameters, symbols) for name in wanted.strategies]
     policy = policy_named(wanted.policy) if wanted.policy else None
     account = _account(wanted.balance, wanted.currency)
-    calendar = (wanted.calendar.name, read_calendar(wanted.calendar)) if wanted.calendar else None
+    calendar = (wanted.calendar.name, await calendar_of(settings, wanted.calendar)) if wanted.calendar else None
     live, pace = wanted.speed == "live", _pace(wanted.speed)
     async with _files(settings, wanted, progress) as (files, log):
         played = await _as_if_live(log, settings.desk, files) if live and len(files.ticks) else files
@@ -73,7 +76,7 @@ async def _files(
     kind, _, rest = feeds[0].partition(":")
     if kind == "file":
         paths = [Path(feed.partition(":")[2]).expanduser() for feed in feeds]
-        files = read_files(paths, feed_options(wanted.options), reading(progress))
+        files = await files_of(settings, paths, wanted.options, progress)
         async with open_log(settings) as log:
             yield files, log
     elif kind == "tape" and rest:
@@ -84,6 +87,18 @@ async def _files(
             yield demo_ticks(), log
     else:
         raise InvalidInput(f"--feed {feeds[0]!r} is not file:PATH, tape:NAME or demo")
+
+
+async def files_of(
+    settings: Settings, paths: Sequence[Path], options: Mapping[str, Any], progress: Progressing
+) -> FileSet:
+    """Files of ticks, read behind a breaker. Raises InvalidInput, Unavailable."""
+    return await read_outside(settings, "feeds", partial(read_files, paths, feed_options(options), reading(progress)))
+
+
+async def calendar_of(settings: Settings, path: Path) -> tuple[NewsEntry, ...]:
+    """An event calendar, read behind a breaker. Raises InvalidInput, Unavailable."""
+    return await read_outside(settings, "calendar", partial(read_calendar, path))
 
 
 def feed_options(options: Mapping[str, Any]) -> FeedOptions:

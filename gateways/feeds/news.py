@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from domain.errors import InvalidInput
 from domain.instructions import NewsEntry
+from gateways.feeds.sources import unreadable
 
 COLUMNS = ("time", "currency", "impact", "title")
 IMPACTS = {"low": 1, "medium": 2, "high": 3, "1": 1, "2": 2, "3": 3}
@@ -18,7 +19,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_calendar(path: Path) -> tuple[NewsEntry, ...]:
-    """The entries in order of time. Raises InvalidInput naming file, line, field and value: no row is guessed."""
+    """The entries in order of time. Raises InvalidInput naming file, line, field and value (no row is guessed), and
+    Unavailable when its disk does not answer."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
@@ -29,7 +31,9 @@ def read_calendar(path: Path) -> tuple[NewsEntry, ...]:
                 )
             rows.fieldnames = names
             entries = [_entry(path, rows.line_num, row) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{path} cannot be read as a calendar: {error}") from None
     if not entries:
         raise InvalidInput(f"{path}: the calendar has no entry")

@@ -230,15 +230,15 @@ async def test_a_desk_whose_sequencer_is_silent_is_not_written_to_by_others(
 
 
 async def test_an_engine_that_runs_alone_decides_on_what_another_process_writes(
-    log: JetStreamLog, desk: str, latch: HaltLatch, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    log: JetStreamLog, desk: str, latch: HaltLatch, nats_server: NatsServer
 ) -> None:
-    monkeypatch.setattr(control, "ANSWER_S", 0.2)
     await rested(log, desk)
+    order = order_requested(ORDER)
     async with logs.jetstream(nats_server) as other, only_one(other.connection, desk, "core"):
-        with pytest.raises(Unavailable, match=rf"stands on the tape at {desk}:\d+, but no engine decided on it"):
-            await instruct(
-                log, desk, order_requested(ORDER), latch
-            )  # this engine is asleep, and nobody decides in its place
+        outcome = await instruct(log, desk, order, latch, answer_s=0.2)  # asleep, and nobody decides in its place
+    place = f"{desk}:{(await instructions(log, desk))[-1].ordinal}"
+    reason = "no engine decided on it within 0.2 s; see `cdb status`"
+    assert outcome == Outcome(order.id, place, "", False, reason)
 
 
 async def test_without_an_engine_the_place_on_the_tape_is_the_answer(

@@ -73,7 +73,7 @@ def test_what_is_no_text_is_refused(path: Path, content: bytes | None) -> None:
 
 
 def test_a_folder_is_no_calendar(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="cannot be read as a calendar"):
+    with pytest.raises(InvalidInput, match="cannot be read \\(Is a directory"):
         read_calendar(tmp_path)
 
 
