@@ -18,7 +18,6 @@ CALLERS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.SyntaxOrAccessError,
-    ValueError,  # of the client: an argument that does not fit its type
 )
 FAULTS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 

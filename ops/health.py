@@ -161,7 +161,8 @@ def health_app(health: Health, service: str, desk: str) -> "FastAPI":
 
 
 def _listen(service: str, host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, asyncio sends without delay
     try:
         if sys.platform != "win32":  # there the option would let two processes share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -26,7 +26,6 @@ from domain.instructions import (
 )
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
-from ops import control
 from ops.control import Outcome, instruct, order_requested, refuse_impossible, said
 from ops.datasets import ingest
 from ops.session import Plan, StrategyChoice, run_session
