@@ -89,9 +89,7 @@ async def read_outside(settings: Settings, name: Literal["feeds", "calendar"], r
     dependency = Dependency(breaker_of(settings, name), RecoveryTable.changed(settings.recovery))
     found = await dependency.ask(reading)
     if found is None:
-        raise Unavailable(
-            f"the {name} could not be read, and nothing stands in for them; see the log, then try again"
-        )
+        raise Unavailable(f"the {name} could not be read, and nothing stands in for them; see the log, then try again")
     return found
 
 

@@ -15,7 +15,7 @@ from domain.errors import DeskError, InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
 from gateways.feeds.news import calendar_parts
-from gateways.halt_latch import MAX_REASON
+from gateways.halt_latch import MAX_REASON, HaltLatch
 from gateways.live_view import LiveView
 from gateways.terminal import Progressing
 from gateways.wanted import Wanted
@@ -88,7 +88,7 @@ class TradingOperations:
     async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
         """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before
         its next record."""
-        desk, latch = self._settings.desk, halt_latch(self._settings)
+        desk, latch = self._settings.desk, HaltLatch(self._settings.data_dir / "halts", self._settings.desk)
         halt = said(TradingHalted, reason=reason.strip()[:MAX_REASON] or "no reason given", flatten=flatten)
         try:
             async with open_running(self._settings, STOP_S) as store:
@@ -96,7 +96,8 @@ class TradingOperations:
         except Exception as error:  # whatever it is, the desk must stop
             why = str(error) if isinstance(error, DeskError) else f"{type(error).__name__}: {error}"
             log.debug("the halt could not be delivered", exc_info=error)
-            return {"latched": str(latch.set(halt.actor, halt.reason, flatten=flatten)), "reason": why}
+            waits = halt_latch(self._settings).set(halt.actor, halt.reason, flatten=flatten)
+            return {"latched": str(waits), "reason": why}
 
     async def resume(self, reason: str) -> Mapping[str, Any]:
         """End every halt."""
