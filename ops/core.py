@@ -31,12 +31,18 @@ class Core:
     of events once they are."""
 
     def __init__(
-        self, store: Log, desk: str, tape: TapeLog, *, observe: Callable[[list[LedgerEvent]], None] | None = None
+        self,
+        store: Log,
+        desk: str,
+        tape: TapeLog,
+        *,
+        observe: Callable[[list[LedgerEvent]], None] | None = None,
+        snapshots: SnapshotStore | None = None,
     ):
         self.tape, self.desk = tape, desk
         self._store = store
         self.ledger = StoredLedger(store, desk)
-        self.snapshots = SnapshotStore(store, desk)
+        self.snapshots = snapshots or SnapshotStore(store, desk)
         self.engine = Engine()
         self.folded = 0
         self.commit_ms = 0.0  # from the newest decisions' messages at hand to the decisions durable

@@ -16,14 +16,13 @@ from domain.instruments import canonical_symbol
 from domain.ports import Log
 from domain.signals.handler import REGISTRY
 from domain.tape import position, utc
-from gateways.feeds.files import read_files
 from gateways.terminal import Progressing, configure_logging
 from ops import settings as settings_file
 from ops.composition import open_log
 from ops.datasets import ingest
 from ops.ledger_queries import LedgerQueries
 from ops.ledger_rows import on_tape
-from ops.plans import feed_options, reading
+from ops.plans import files_of
 from ops.rejects import written_rejects
 from ops.tape_lookup import must_stand
 from ops.trading import TradingOperations
@@ -51,7 +50,7 @@ class Desk(TradingOperations, LedgerQueries):
     async def ingest(
         self, paths: Sequence[Path], options: Mapping[str, Any], tape: str | None, progress: Progressing
     ) -> Mapping[str, Any]:
-        files = read_files(paths, feed_options(options), reading(progress))
+        files = await files_of(self._settings, paths, options, progress)
         rejects = written_rejects(self._settings, files)
         async with open_log(self._settings) as log:
             done = await ingest(log, files, tape, lambda ticks: progress("tape", ticks, len(files.ticks), "ticks"))

@@ -31,7 +31,7 @@ from ops.takeover import kept_state
 from ops.tape_lookup import must_stand, row_at
 
 SERVICES = ("ws", "core", "risk", "execution")
-ANSWER_S = 0.3
+ANSWER_S = 1.0
 MAX_ANSWER_BYTES = 64 * 1024
 LAST_EVENTS = 5
 LOOK_BACK = 10_000  # events among which the last ones worth a line are looked for

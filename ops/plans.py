@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from adapters.jetstream import JetStreamLog
 from adapters.tape_log import StoredTape
 from domain.engine import prepare
 from domain.errors import InvalidInput
-from domain.instructions import FeedOpened
+from domain.instructions import FeedOpened, NewsEntry
 from domain.instruments import canonical_symbol
 from domain.policy import policy_named
 from domain.ports import Log, TapeEnd
@@ -29,6 +30,7 @@ from gateways.wanted import Wanted
 from ops.amounts import nanos_of
 from ops.composition import open_log
 from ops.datasets import read_dataset
+from ops.dependencies import read_outside
 from ops.session import Plan, StrategyChoice
 from ops.settings import Settings
 
@@ -52,7 +54,7 @@ async def open_plan(
     choices = [_choice(name, wanted.parameters, symbols) for name in wanted.strategies]
     policy = policy_named(wanted.policy) if wanted.policy else None
     account = _account(wanted.balance, wanted.currency)
-    calendar = (wanted.calendar.name, read_calendar(wanted.calendar)) if wanted.calendar else None
+    calendar = (wanted.calendar.name, await calendar_of(settings, wanted.calendar)) if wanted.calendar else None
     live, pace = wanted.speed == "live", _pace(wanted.speed)
     async with _files(settings, wanted, progress) as (files, log):
         if isinstance(files, Unfed):
@@ -94,7 +96,7 @@ async def _files(
     kind, _, rest = feeds[0].partition(":")
     if kind == "file":
         paths = [Path(feed.partition(":")[2]).expanduser() for feed in feeds]
-        files = read_files(paths, feed_options(wanted.options), reading(progress))
+        files = await files_of(settings, paths, wanted.options, progress)
         async with open_log(settings) as log:
             yield files, log
     elif kind == "tape" and rest:
@@ -129,6 +131,18 @@ def _how_far(last: FeedOpened | None, standing: Standing, end: TapeEnd) -> str:
     names, done = ", ".join(file.name for file in last.files), end.fed if end.feed == last.feed else 0
     far = "is complete" if last.feed in standing.completed else f"stopped at tick {done:,} of {last.ticks:,}"
     return f"its feed of {names} {far}"
+
+
+async def files_of(
+    settings: Settings, paths: Sequence[Path], options: Mapping[str, Any], progress: Progressing
+) -> FileSet:
+    """Files of ticks, read behind a breaker. Raises InvalidInput, Unavailable."""
+    return await read_outside(settings, "feeds", partial(read_files, paths, feed_options(options), reading(progress)))
+
+
+async def calendar_of(settings: Settings, path: Path) -> tuple[NewsEntry, ...]:
+    """An event calendar, read behind a breaker. Raises InvalidInput, Unavailable."""
+    return await read_outside(settings, "calendar", partial(read_calendar, path))
 
 
 def feed_options(options: Mapping[str, Any]) -> FeedOptions:

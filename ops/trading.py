@@ -1,5 +1,6 @@
 """What a trader and an operator do: run a feed, keep the desk up, halt and resume it, ask for orders."""
 
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -15,17 +16,17 @@ from domain.errors import DeskError, InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
 from domain.ports import Log
-from gateways.feeds.news import calendar_parts, read_calendar
-from gateways.halt_latch import MAX_REASON
+from gateways.feeds.news import calendar_parts
+from gateways.halt_latch import MAX_REASON, HaltLatch
 from gateways.live_view import LiveView
 from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
 from ops.amounts import refuse_far_prices
-from ops.composition import open_log
+from ops.composition import open_log, open_running
 from ops.control import Outcome, instruct, order_requested, said
 from ops.ledger_reader import LedgerReader
 from ops.ledger_rows import event_row
-from ops.plans import Unfed, open_plan
+from ops.plans import Unfed, calendar_of, open_plan
 from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
 from ops.session import Plan, report_of, run_session
@@ -34,8 +35,10 @@ from ops.tape_lookup import newest_price
 from ops.warm import warmed_up
 from ops.watch import Watch
 
+log = logging.getLogger("cdb.trading")
+
 JUDGED = ("signal_assessed", "order_placed")
-STOP_S = 3.0  # how long a halt waits for a server that is away, before it is latched
+STOP_S = 2.0  # how long a halt waits for a server that is away, before it is latched; and then for its answer
 
 
 class TradingOperations:
@@ -98,13 +101,16 @@ class TradingOperations:
     async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
         """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before
         its next record."""
-        settings, latch = self._settings.model_copy(update={"retry_budget_seconds": STOP_S}), halt_latch(self._settings)
+        desk, latch = self._settings.desk, HaltLatch(self._settings.data_dir / "halts", self._settings.desk)
         halt = said(TradingHalted, reason=reason.strip()[:MAX_REASON] or "no reason given", flatten=flatten)
         try:
-            async with open_log(settings) as log:
-                return (await instruct(log, settings.desk, halt, latch, also_resting=False))._asdict()
-        except DeskError as error:
-            return {"latched": str(latch.set(halt.actor, halt.reason, flatten=flatten)), "reason": str(error)}
+            async with open_running(self._settings, STOP_S) as store:
+                return (await instruct(store, desk, halt, latch, also_resting=False, answer_s=STOP_S))._asdict()
+        except Exception as error:  # whatever it is, the desk must stop
+            why = str(error) if isinstance(error, DeskError) else f"{type(error).__name__}: {error}"
+            log.debug("the halt could not be delivered", exc_info=error)
+            waits = halt_latch(self._settings).set(halt.actor, halt.reason, flatten=flatten)
+            return {"latched": str(waits), "reason": why}
 
     async def resume(self, reason: str) -> Mapping[str, Any]:
         """End every halt."""
@@ -112,7 +118,7 @@ class TradingOperations:
 
     async def import_calendar(self, path: Path) -> Mapping[str, Any]:
         """Put an event calendar on the tape. The report is of its last piece, or of the first that was refused."""
-        entries = read_calendar(path)
+        entries = await calendar_of(self._settings, path)
         for part in calendar_parts(entries):
             outcome = await self._instruct(said(CalendarImported, source=path.name, entries=part))
             if not outcome.applied:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from domain.errors import InvalidInput
 from domain.instructions import NewsEntry
+from gateways.feeds.sources import unreadable
 from gateways.times import time_ns
 
 COLUMNS = ("time", "currency", "impact", "title")
@@ -19,15 +20,15 @@ PART_ENTRIES, PART_BYTES = 2_000, 400 << 10  # of one instruction
 
 
 def read_calendar(path: Path) -> tuple[NewsEntry, ...]:
-    """The entries in order of time, each once. Raises InvalidInput naming file, line, field and value: no row is
-    guessed at, and none is left out."""
+    """The entries in order of time, each once. Raises InvalidInput naming file, line, field and value (no row is
+    guessed at, and none is left out), and Unavailable when its disk does not answer."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             entries = set(_entries(path, csv.DictReader(file, strict=True)))
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is not UTF-8 text ({error}); save the calendar as UTF-8") from None
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be read as a calendar: {error}") from None
+        raise unreadable(path, error) from None
     if not entries:
         raise InvalidInput(f"{path}: the calendar has no entry")
     return tuple(sorted(entries, key=lambda entry: (entry.time_ns, entry.currency, entry.title, entry.impact)))

@@ -46,7 +46,7 @@ def settings(tmp_path: Path) -> Settings:
         *(({"currency": name}, f"--currency '{name}'") for name in ("", "usd", "EU", "EURO USD", "DOLLARUSD")),
         ({"policy": "reckless"}, "policy 'reckless' is not in this build; there are paper-default@1"),
         ({"policy": "paper-default@2"}, "policy 'paper-default@2'"),
-        ({"calendar": Path("nowhere.csv")}, "nowhere.csv cannot be read as a calendar"),
+        ({"calendar": Path("nowhere.csv")}, "nowhere.csv: cannot be read"),
         ({"strategies": ["ema cross"]}, "--strategy 'ema cross' is not a name"),
         ({"strategies": ["ema_cross@new"]}, "--strategy 'ema_cross@new'"),
         ({"parameters": {"fast": "-1"}}, "fast = '-1'"),

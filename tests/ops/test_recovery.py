@@ -53,7 +53,7 @@ def test_an_operator_changes_the_table_for_one_component() -> None:
         ("core.high=stand_down", "use retry, fallback, restart"),
         ("core.high=ignore", "core.high"),
         ("core.worst=retry", "severities: low, medium, high, critical"),
-        ("corn.high=retry", "components: ws, core, nats, postgres"),
+        ("corn.high=retry", "components: ws, core, nats, snapshots, feeds, calendar, postgres"),
         ("core", "'core' is not component.severity=recovery"),
         ("core.high", "core.high"),
     ],
