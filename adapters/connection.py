@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -54,13 +55,17 @@ class QuickClient(Client):
 
 
 class Connection:
-    """Use `connect`. `client` is nats-py's own, for what is not JetStream; it may be another one after a reopening."""
+    """Use `connect`. `client` is nats-py's own, for what is not JetStream; it may be another one after a reopening.
+
+    `revive` starts the server again when it is lost; None: it is not ours, or somebody else sees to that."""
 
     def __init__(self, url: str, budget_s: float, name: str, options: dict[str, Any]) -> None:
         self.url, self.budget_s = url, budget_s
+        self.place = re.sub(r"(?<=//)[^/]*@", "", url)  # without what it may say about who we are
+        self.revive: Callable[[], Awaitable[None]] | None = None
         self.client: Client = QuickClient()
         self._options = {"name": name, **options}
-        self._up = asyncio.Event()
+        self._up, self._down = asyncio.Event(), asyncio.Event()
         self._closing = False
         self._reopening: asyncio.Task[None] | None = None
         self._last_error = "no answer"
@@ -114,7 +119,7 @@ class Connection:
         )  # unlimited here: readers bound what they ask for
         for subject, (take, _) in list(self._served.items()):
             self._served[subject] = take, await self.client.subscribe(subject, cb=take)
-        self._up.set()
+        self._found()
 
     async def close(self) -> None:
         """Close for good."""
@@ -134,7 +139,7 @@ class Connection:
 
     def unavailable(self, what: str) -> Unavailable:
         return Unavailable(
-            f"NATS at {self.url} did not answer within {self.budget_s:g} s ({what}; last error: {self._last_error}); "
+            f"NATS at {self.place} did not answer within {self.budget_s:g} s ({what}; last error: {self._last_error}); "
             "start it, or set CDB_NATS_URL to a server that runs"
         )
 
@@ -154,6 +159,19 @@ class Connection:
         """A reply subject that nobody listens to, for requests whose answer does not matter."""
         self._token += 1
         return f"{self._inbox}{self._token}"
+
+    async def up(self) -> None:
+        """Wait until the connection stands. Raises Unavailable when the budget is spent."""
+        try:
+            async with asyncio.timeout(self.budget_s):
+                await self._up.wait()
+        except TimeoutError:
+            raise self.unavailable("waiting for its connection") from None
+
+    async def lost(self) -> str:
+        """Wait until the connection is lost, and give the reason."""
+        await self._down.wait()
+        return self._last_error
 
     def on_loss(self, hook: Callable[[], None]) -> None:
         """Call `hook` whenever the connection is lost, until `off_loss`."""
@@ -253,8 +271,13 @@ class Connection:
         if answer is not None:
             answer(message)
 
+    def _found(self) -> None:
+        self._down.clear()
+        self._up.set()
+
     def _lost(self) -> None:
         self._up.clear()
+        self._down.set()
         for answer in list(self._answers.values()):
             answer(None)
         for hook in list(self._losses):
@@ -263,29 +286,29 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
         if text != self._last_error and not isinstance(error, OUTAGE):
-            log.warning("NATS at %s: %s", self.url, text)
+            log.warning("NATS at %s: %s", self.place, text)
         self._last_error = text
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set() and not self._closing:
-            log.warning("NATS at %s: connection lost (%s), reconnecting", self.url, self._last_error)
+            log.warning("NATS at %s: connection lost (%s), reconnecting", self.place, self._last_error)
         self._lost()
 
     async def _on_reconnected(self) -> None:
-        log.info("NATS at %s: connected again", self.url)
-        self._up.set()
+        log.info("NATS at %s: connected again", self.place)
+        self._found()
 
     async def _on_closed(self) -> None:
         self._lost()
         if not self._closing:
-            log.warning("NATS at %s: the server closed the connection, opening another", self.url)
+            log.warning("NATS at %s: the server closed the connection, opening another", self.place)
             self._reopening = asyncio.get_running_loop().create_task(self._reopen())
 
     async def _reopen(self) -> None:
         # nats-py gives up for good when the server sends an error line, a desk must not.
         self.client = QuickClient()
         await self._dial()
-        log.info("NATS at %s: connected again", self.url)
+        log.info("NATS at %s: connected again", self.place)
 
 
 def unwrap(message: Msg, what: str) -> dict[str, Any]:

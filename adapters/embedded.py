@@ -60,6 +60,10 @@ class EmbeddedServers:
     def nats_monitor_url(self) -> str:
         return self._nats.monitor_url
 
+    def running_nats(self) -> str:
+        """The url of the nats-server that runs already, without becoming one of its users. Raises Unavailable."""
+        return self._nats.running_url()
+
     def nats(self) -> str:
         """The url of the running nats-server; started, or started again after a crash (same port), if need be."""
         with self._locked():

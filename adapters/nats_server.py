@@ -71,6 +71,17 @@ class NatsServer:
             else:
                 return
 
+    def running_url(self) -> str:
+        """The url of the server that runs over this store already; it is neither started nor asked. Raises
+        Unavailable when none runs."""
+        if processes.find("nats-server", "-c", self.config) is None:
+            raise Unavailable(f"no nats-server runs over {self.store}, so no desk does; start one with `cdb up`")
+        try:
+            self._read_config()
+        except UNREADABLE as error:
+            raise Unavailable(f"{self.config} cannot be read ({error}); stop the server over it") from None
+        return self.url
+
     def stop(self) -> None:
         """End the server in order and wait for it; nothing to do is fine."""
         self._end(processes.stop)

@@ -75,6 +75,11 @@ def kept_state(desk: str, engine: int) -> str:
     return f"{snapshot(desk)}@engine_{engine}"
 
 
+def state_part(state: str, parts: int, number: int) -> str:
+    """Where a part of the state of that subject is stored, of one of two sets of parts."""
+    return f"{state}@part_{parts}_{number}"
+
+
 def governance(category: str, identifier: str) -> str:
     return f"governance.{token('category', category)}.{token('aggregate', identifier)}"
 

@@ -8,22 +8,26 @@ quote currency and signed like its quantity, so a closed position has realised e
 
 Limits (FTMO's definitions): equity must not fall below the balance at midnight Prague less the daily loss, nor below
 the static or trailing maximum loss. They are tested at every record that changes equity; a breach halts and flattens.
+No amount of the account passes MONEY_MAX: what would take one past it raises OverflowError, and the engine undoes that
+record and refuses its quote.
 """
 
 from typing import Any
 
 import numpy as np
 
-from domain.calendar import news_gap
+from domain.calendar import NEWS_WINDOW_NS, blackout_gap
 from domain.instruments import NANOS
 from domain.journal import BOOKED, BREACHED, MARKED, ROLLED, enter, take_row
 from domain.kernel import kernel
 from domain.market import convert, rate
-from domain.money import PPM, muldiv, plus
+from domain.money import MONEY_MAX, PPM, bounded, muldiv, plus
+from domain.objectives import FAILED, OPEN, judge_objectives, keeps_best_day, reaches_target
 from domain.orders import (
     CANCELED,
     FLATTEN,
     FLATTENED,
+    HALTED,
     MARKET_ORDER,
     POSITION_CLOSED,
     amend,
@@ -34,6 +38,7 @@ from domain.orders import (
     leaves,
     move,
     submit,
+    sweep,
 )
 from domain.policy import STATIC, TRAILING
 from domain.rules import NO_LIMIT, NO_NEWS
@@ -51,7 +56,7 @@ ACCOUNT = np.dtype(
         ("fees", "<i8"),
         ("day_balance", "<i8"),  # at midnight Prague
         ("highest_day", "<i8"),  # highest midnight balance
-        ("daily_limit", "<i8"),  # equity; 0: none
+        ("daily_limit", "<i8"),  # equity; NO_LIMIT: none
         ("total_limit", "<i8"),
         ("trading_days", "<i8"),  # Prague days on which a position was opened
         ("opened_today", "<i8"),
@@ -59,6 +64,7 @@ ACCOUNT = np.dtype(
         ("won_days", "<i8"),  # sum of the profits of winning days
         ("breached", "<i8"),  # 1: a limit was; tested again after a resume
         ("open_positions", "<i8"),
+        ("outcome", "<i8"),  # of the policy's objectives
     ]
 )
 
@@ -74,10 +80,15 @@ POSITION = np.dtype(
     ]
 )
 
-DAILY_LOSS, MAX_LOSS, NEWS_TRADING = range(3)
-LIMITS = ("daily_loss", "max_loss", "news_trading")
-NEWS_WINDOW_NS = 120 * 1_000_000_000  # FTMO: two minutes before to two minutes after
-HIGH_IMPACT = 3
+DAILY_LOSS, MAX_LOSS, NEWS_TRADING, MONEY_RANGE = range(4)
+LIMITS = ("daily_loss", "max_loss", "news_trading", "money_range")
+
+
+def new_account() -> Any:
+    """One ACCOUNT record that is not opened yet: nothing limits it."""
+    account = np.zeros(1, ACCOUNT)
+    account["daily_limit"] = account["total_limit"] = NO_LIMIT
+    return account
 
 
 @kernel
@@ -97,22 +108,23 @@ def open_account(account: Any, initial: int) -> None:
 def set_limits(book: Any) -> None:
     """The limits of this day under this policy."""
     account, policy = book.account[0], book.policy[0]
-    daily = muldiv(account.initial, policy.daily_loss_ppm, PPM)
-    total = muldiv(account.initial, policy.max_loss_ppm, PPM)
+    account.daily_limit = account.total_limit = NO_LIMIT
+    if policy.daily_loss_ppm != NO_LIMIT:
+        account.daily_limit = account.day_balance - muldiv(account.initial, policy.daily_loss_ppm, PPM)
+    if policy.max_loss_ppm == NO_LIMIT:
+        return
     base = account.initial
     if policy.max_loss_kind != STATIC:
         base = max(base, account.highest_day)
-    limit = base - total
+    account.total_limit = base - muldiv(account.initial, policy.max_loss_ppm, PPM)
     if policy.max_loss_kind not in (STATIC, TRAILING):
-        limit = min(limit, account.initial)
-    account.daily_limit = account.day_balance - daily if daily > 0 else 0  # below 0 on a small balance: still a limit
-    account.total_limit = limit if total > 0 else 0
+        account.total_limit = min(account.total_limit, account.initial)
 
 
 @kernel
 def room(account: Any, limit: int) -> int:
     """How far equity may fall."""
-    return int(equity_of(account) - limit) if limit != 0 else NO_LIMIT
+    return int(plus(equity_of(account), -limit)) if limit != NO_LIMIT else NO_LIMIT
 
 
 # -- positions -----------------------------------------------------------------------------------------------------
@@ -128,8 +140,8 @@ def revalue(account: Any, positions: Any, markets: Any, number: int) -> None:
     else:
         price = market.bid if position.quantity > 0 else market.ask
         value = muldiv(position.quantity, price, NANOS)
-        position.floating = convert(markets, number, value - position.cost)
-    account.floating += position.floating - before
+        position.floating = bounded(convert(markets, number, plus(value, -position.cost)))
+    account.floating = bounded(plus(account.floating, position.floating - before))
 
 
 @kernel
@@ -140,7 +152,7 @@ def mark_to_market(account: Any, positions: Any, markets: Any, number: int) -> N
         for other in range(1, len(positions)):
             if other != number and positions[other].quantity != 0 and markets[other].rate_via == number:
                 revalue(account, positions, markets, other)
-    equity = equity_of(account)
+    equity = bounded(equity_of(account))
     account.low, account.high = min(account.low, equity), max(account.high, equity)
 
 
@@ -160,17 +172,17 @@ def book_fill(book: Any, order: Any, price: int, quantity: int, fee_ppm: int, fi
         closed = closing == abs(before)
         released = position.cost if closed else muldiv(position.cost, closing, abs(before))
         received = value if closing == quantity else muldiv(closing, price, NANOS)
-        realised_quote = -released - order.side * received
-        position.cost += order.side * (value - received) - released
-    position.quantity += signed
-    realised = convert(book.markets, number, realised_quote)
-    account.balance += realised - fee
-    account.realised += realised
-    account.fees += fee
+        realised_quote = plus(-released, -order.side * received)
+        position.cost = plus(plus(position.cost, -released), order.side * (value - received))
+    position.quantity = plus(position.quantity, signed)
+    realised = bounded(convert(book.markets, number, realised_quote))
+    account.balance = bounded(account.balance + bounded(realised - bounded(fee)))
+    account.realised = bounded(account.realised + realised)
+    account.fees = bounded(account.fees + fee)
     account.peak = max(account.peak, account.balance)
     closing_fee = fee if closing == quantity else muldiv(fee, closing, quantity)
-    position.realised += realised
-    position.fees += closing_fee
+    position.realised = bounded(position.realised + realised)
+    position.fees = bounded(position.fees + closing_fee)
     trade = position.realised - position.fees if closed else 0
     if closed:
         position.realised, position.fees = 0, 0
@@ -185,6 +197,8 @@ def book_fill(book: Any, order: Any, price: int, quantity: int, fee_ppm: int, fi
     mark_to_market(account, book.positions, book.markets, number)
     _record_booking(book, order, fill_number, realised_quote, realised, fee, closed, trade)
     _align_exits(book, number)
+    if closed and not passes_limit(account):
+        judge_objectives(book, fill_number, order.correlation)
 
 
 @kernel
@@ -193,7 +207,7 @@ def _margin(book: Any, number: int) -> None:
     before = position.margin
     value = convert(book.markets, number, abs(position.cost))
     position.margin = muldiv(value, book.markets[number].margin_ppm, PPM)
-    account.margin += position.margin - before
+    account.margin = bounded(plus(account.margin, position.margin - before))
 
 
 @kernel
@@ -243,7 +257,7 @@ def roll_day(book: Any) -> None:
     account, policy = book.account[0], book.policy[0]
     result = account.balance - account.day_balance
     account.best_day = max(account.best_day, result)
-    account.won_days += max(result, 0)
+    account.won_days += min(max(result, 0), MONEY_MAX - account.won_days)  # a sum of days has no end: it stays there
     account.day_balance = account.balance
     account.highest_day = max(account.highest_day, account.balance)
     account.opened_today = 0
@@ -251,11 +265,8 @@ def roll_day(book: Any) -> None:
     row = _mark(book)
     mark = book.journal.marks[row]
     mark.trading_days, mark.best_day = account.trading_days, account.best_day
-    goal = muldiv(account.initial, policy.profit_target_ppm, PPM)
-    flat = account.open_positions == 0  # a target counts closed balance alone
-    mark.target_reached = 1 if goal > 0 and flat and account.balance - account.initial >= goal else 0
-    share = muldiv(account.won_days, policy.best_day_max_ppm, PPM)
-    mark.best_day_kept = 1 if policy.best_day_max_ppm == 0 or account.best_day <= share else 0
+    mark.target_reached = 1 if reaches_target(account, policy) else 0
+    mark.best_day_kept = 1 if keeps_best_day(account, policy) else 0
     enter(book, ROLLED, row, 0, 0)
 
 
@@ -280,7 +291,7 @@ def passes_limit(account: Any) -> bool:
 
 @kernel
 def _is_below(account: Any, limit: int) -> bool:
-    return bool(limit != 0 and equity_of(account) < limit)
+    return bool(limit != NO_LIMIT and equity_of(account) < limit)
 
 
 @kernel
@@ -291,10 +302,24 @@ def breach(book: Any, number: int) -> None:
     if _is_below(account, account.total_limit):
         limit, bound = MAX_LOSS, account.total_limit
     account.breached = 1
+    account.outcome = FAILED if account.outcome == OPEN else account.outcome
     book.desk[0].halted = 1
     cause = _record_breach(book, limit, equity_of(account), bound, number, 1, 0, 0)
     cancel_entries(book, 0, FLATTENED)
     flatten(book, cause)
+
+
+@kernel
+def refuse_quote(book: Any, number: int, price: int) -> None:
+    """Money cannot follow this price, so it is none: the desk halts. Positions keep their exits, because nobody knows
+    what they are worth; an instrument says so once until trading is resumed."""
+    desk, market = book.desk[0], book.markets[number]
+    if desk.trading == 0 or market.refused != 0:
+        return
+    market.refused = desk.halted = 1
+    _record_breach(book, MONEY_RANGE, price, MONEY_MAX, number, 1, 0, 0)
+    cancel_entries(book, 0, HALTED)
+    sweep(book)
 
 
 @kernel
@@ -324,12 +349,15 @@ def flatten(book: Any, cause: int) -> None:
 
 @kernel
 def watch_news(book: Any, order: Any, fill_number: int) -> None:
-    """A fill too near to news breaks a rule of some accounts: it is recorded, nothing is halted."""
+    """A fill in a blackout breaks the agreement of some accounts, also that of a stop or a target (FTMO: "if a Stop
+    Loss or Take Profit is triggered within the restricted time window, this will also be considered a breach").
+
+    It is recorded and nothing is halted: no limit of loss was passed, FTMO's people and no machine judge such a trade,
+    and a stop that did not fill would cost more than one that did.
+    """
     if book.policy[0].no_news_trading == 0:
         return
     market = book.markets[order.instrument]
-    gap = news_gap(
-        book.releases, book.desk[0].now, market.base, market.quote, HIGH_IMPACT, NEWS_WINDOW_NS, NEWS_WINDOW_NS
-    )
+    gap = blackout_gap(book.releases, book.desk[0].now, market.base, market.quote)
     if gap != NO_NEWS:
         _record_breach(book, NEWS_TRADING, gap, NEWS_WINDOW_NS, order.instrument, 0, fill_number, order.correlation)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from domain.account import ACCOUNT, POSITION
+from domain.account import POSITION, new_account
 from domain.calendar import RELEASE
-from domain.journal import Journal, new_journal
+from domain.journal import Journal, clear, new_journal
 from domain.market import MARKET
 from domain.orders import MAX_ORDERS, ORDER
 from domain.performance import MAX_SHADOWS, PERFORMANCE, SHADOW
@@ -25,6 +25,7 @@ DESK = np.dtype(
         ("orders", "<i8"),  # working, the first so many of the array
         ("shadows", "<i8"),
         ("next_expiry", "<i8"),  # the earliest of the working orders; 0: none
+        ("next_blackout", "<i8"),  # when the next one begins, if the account may not trade near news; 0: none
     ]
 )
 
@@ -48,6 +49,7 @@ class Book(NamedTuple):
     journal: Journal
 
 
+CHANGING = ("desk", "account", "markets", "positions", "orders", "shadows", "performance")  # by records of the tape
 STATE = ("desk", "policy", "account", "markets", "positions", "orders", "shadows", "performance", "releases")
 
 
@@ -56,7 +58,7 @@ def new_book() -> Book:
     return Book(
         np.zeros(1, DESK),
         np.zeros(1, POLICY),
-        np.zeros(1, ACCOUNT),
+        new_account(),
         np.zeros(1, MARKET),
         np.zeros(1, POSITION),
         np.zeros(MAX_ORDERS, ORDER),
@@ -66,3 +68,23 @@ def new_book() -> Book:
         np.zeros(1, FACTS),
         new_journal(),
     )
+
+
+def used(book: Book, name: str) -> Records:
+    """Of arrays that are filled from the front, only what is in use."""
+    array: Records = getattr(book, name)
+    return array[: book.desk[0][name]] if name in ("orders", "shadows") else array
+
+
+def keep(book: Book) -> list[bytes]:
+    """What records of the tape may change, for `take_back`."""
+    return [used(book, name).tobytes() for name in CHANGING]
+
+
+def take_back(book: Book, kept: list[bytes]) -> None:
+    """Everything is as it was when it was kept, and the journal is empty."""
+    for name, data in zip(CHANGING, kept, strict=True):
+        array: Records = getattr(book, name)
+        records = np.frombuffer(data, array.dtype)
+        array[: len(records)] = records
+    clear(book.journal)

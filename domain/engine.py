@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeVar, assert_never
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
-from domain.book import Records
+from domain.answered import Answered
+from domain.book import Records, keep, take_back
 from domain.errors import InvalidInput, TapeBroken, UnknownStrategy
 from domain.events import EngineTookOver, InstructionApplied, InstructionRefused, LedgerEvent
 from domain.instructions import (
@@ -42,7 +44,7 @@ from domain.report import events_of
 from domain.signals import handler as handlers
 from domain.signals.handler import SIGNAL, Handler, Parameters, Signals, States
 from domain.tape import Block, Ticks, impossible, utc
-from domain.trading import RAISED_SIGNAL, raised_signals, trade
+from domain.trading import RAISED_SIGNAL, raised_signals, refuse, trade
 
 ENGINE = 2
 MAX_REASON = 1_000  # characters: a reason may quote what was asked, and an answer must fit into a commit
@@ -93,7 +95,7 @@ class Engine:
         self.time_ns = 0  # of the last record: a tape never goes back
         self.desk = PaperDesk()
         self.strategies: dict[str, ActiveStrategy] = {}  # by name, in order of activation
-        self.answered: set[str] = set()
+        self.answered = Answered()
         self.took_over: TakeOver | None = None
         self._out: Signals = np.zeros(0, SIGNAL)
 
@@ -113,18 +115,27 @@ class Engine:
         signals that it refers to are yielded. What nobody reads by then is gone; a backtest may leave it at that."""
         self._must_be_next(block.first)
         self._must_be_activated()
-        self._refuse_impossible(block)
-        raised = self._signals(block.records)
+        raised = self._signals(block.records, self._refuse_impossible(block))
         tick, signal = 0, 0
         while tick < len(block.records):
             clear(self.desk.book.journal)
-            try:
-                tick, signal = trade(self.desk.book, block.records, block.first, tick, raised, signal)
-            except OverflowError as error:
-                ordinal = self.desk.book.desk[0]["ordinal"]
-                raise TapeBroken(f"record {ordinal} has a price that no money can follow: {error}") from None
+            tick, signal = self._trade(block, tick, raised, signal)
             yield raised
         self.ordinal, self.time_ns = block.last, int(block.records["receive_time"][-1])
+
+    def _trade(self, block: Block, tick: int, raised: Records, signal: int) -> tuple[int, int]:
+        """Trade from `tick` on. A record that would take money past 64 bits is undone, and its quote refused: what was
+        decided before it stands, because the same records decide the same again."""
+        book = self.desk.book
+        kept = keep(book)
+        try:
+            stopped: tuple[int, int] = trade(book, block.records, block.first, tick, raised, signal)
+            return stopped
+        except OverflowError:
+            index = int(book.desk[0]["ordinal"]) - block.first
+        take_back(book, kept)
+        _, signal = trade(book, block.records[:index], block.first, tick, raised, signal)
+        return index + 1, int(refuse(book, block.records, block.first, index, raised, signal))
 
     def _must_be_next(self, first: int) -> None:
         if first != self.ordinal + 1:
@@ -138,10 +149,11 @@ class Engine:
                 "to take over, but not activated"
             )
 
-    def _refuse_impossible(self, block: Block) -> None:
-        """No sequencer writes such records: whoever did, nothing is decided on them."""
+    def _refuse_impossible(self, block: Block) -> npt.NDArray[np.bool_]:
+        """No sequencer writes such records: whoever did, nothing is decided on them. Returns which ones are usable."""
         declared = self.desk.book.markets["instrument"] != 0
-        index = impossible(block.records, self.time_ns, declared)
+        usable = np.empty(len(block.records), np.bool_)
+        index = impossible(block.records, self.time_ns, declared, usable)
         if index >= 0:
             record = block.records[index]
             raise TapeBroken(
@@ -149,18 +161,29 @@ class Engine:
                 f"behind {utc(self.time_ns)}, kind {record['kind']}, instrument {record['instrument']}; "
                 "no sequencer wrote it"
             )
+        return usable
 
-    def _signals(self, ticks: Ticks) -> Records:
-        """Signals in order of tick, then of activation: nothing depends on how the ticks were packed."""
+    def _signals(self, ticks: Ticks, usable: npt.NDArray[np.bool_]) -> Records:
+        """The signals of a block. Strategies do not see what is no price."""
+        if usable.all():
+            return self._signals_of(ticks)
+        raised = self._signals_of(_only(ticks, usable))
+        raised["tick"] = np.flatnonzero(usable)[raised["tick"]]
+        return raised
+
+    def _signals_of(self, ticks: Ticks) -> Records:
+        """In order of tick, then of activation: nothing depends on how the ticks were packed."""
         if len(self._out) < len(ticks):
             self._out = np.zeros(len(ticks), SIGNAL)
-        parts = [np.zeros(0, RAISED_SIGNAL)]
+        parts = []
         for active in self.strategies.values():
             count = active.handler.step(active.states, ticks, self._out)
             if count:
                 parts.append(raised_signals(self._out[:count], active.slot))
-        raised = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return raised[np.argsort(raised["tick"], kind="stable")] if len(parts) > 2 else raised
+        if len(parts) > 1:
+            raised = np.concatenate(parts)
+            return raised[np.argsort(raised["tick"], kind="stable")]
+        return parts[0] if parts else np.zeros(0, RAISED_SIGNAL)
 
     # -- instructions --------------------------------------------------------------------------------------------
 
@@ -211,7 +234,7 @@ class Engine:
             case AccountOpened():
                 self.desk.open_account(instruction)
             case PolicyActivated():
-                self.desk.activate(instruction.policy)
+                self.desk.activate(instruction.policy, number)
             case CalendarImported():
                 self.desk.add_releases(instruction.entries)
             case TradingHalted():
@@ -286,3 +309,10 @@ class Engine:
                 state_sha256=state_sha256,
             )
         ]
+
+
+def _only(ticks: Ticks, mask: npt.NDArray[np.bool_]) -> Ticks:
+    """The ticks of a mask. Log records are read-only, and kernels are compiled for what may be written anew."""
+    kept = ticks[mask]
+    kept.setflags(write=ticks.flags.writeable)
+    return kept

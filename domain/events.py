@@ -15,7 +15,12 @@ Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit", "stop", "stop_limit"]
 TimeInForce = Literal["gtc", "ioc", "fok", "day", "gtd"]
 Purpose = Literal["entry", "stop", "target", "flatten", "request"]
-Limit = Literal["daily_loss", "max_loss", "news_trading"]
+Limit = Literal["daily_loss", "max_loss", "news_trading", "money_range"]
+Kelly = Literal["not_used", "too_few_trades", "no_edge", "above_risk", "used"]
+SizeBound = Literal[
+    "asked", "fixed", "no_rate", "no_stop", "largest_lot", "risk", "kelly", "daily_loss_room", "total_loss_room",
+    "daily_risk_room", "symbol_exposure", "currency_exposure", "free_margin",
+]  # fmt: skip
 
 
 class _LedgerEvent(BaseModel):
@@ -83,11 +88,46 @@ class RuleResult(BaseModel):
     says: str
 
 
+class SizeEvidence(BaseModel):
+    """How the size of a trade came about (domain/sizing.py has the formula): each step by name.
+
+    `fraction_ppm` of equity may be lost by a trade of full size; `kelly_ppm`, the policy's share of Kelly's fraction,
+    replaced the policy's own where `kelly` says used or no_edge. What the three adjustments leave is `*_size_ppm`,
+    1,000,000: all of it. `money_nanos` is what may be lost after them and inside every room. The distance of a market
+    order has the spread inside; slippage is that of both ways, `thousand_*` is of 1,000 units, commission both ways.
+    `bound` fixed `unfloored_nanos`, the size before lots; `cut` says what lots made of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    equity_nanos: int
+    fraction_ppm: int
+    kelly: Kelly
+    kelly_ppm: int
+    kelly_trades_min: int
+    shadow_trades: int
+    win_rate_ppm: int
+    shadow_drawdown_milli_r: int
+    confidence_size_ppm: int
+    drawdown_size_ppm: int
+    performance_size_ppm: int
+    money_nanos: int
+    stop_distance_nanos: int
+    spread_nanos: int
+    slippage_nanos: int
+    thousand_commission_nanos: int
+    thousand_loss_nanos: int
+    bound: SizeBound
+    unfloored_nanos: int
+    cut: Literal["none", "lot_step", "smallest_lot"]
+
+
 class SignalAssessed(_LedgerEvent):
     """The verdict on a signal, or on an order that was asked for: approved with its terms, or refused.
 
     Every rule stands in `rules`, passed or not. `quantity_nanos` is 0 when refused; `size_ppm` is what the adjustments
-    left of the full size; `risk_nanos` is what the trade loses at its stop, costs included.
+    left of the full size; `risk_nanos` is what the trade loses at its stop, costs included. `sizing` is None in what
+    was recorded before there was any.
     """
 
     type: Literal["signal_assessed"] = "signal_assessed"
@@ -101,6 +141,7 @@ class SignalAssessed(_LedgerEvent):
     size_ppm: int
     risk_nanos: int
     rules: tuple[RuleResult, ...]
+    sizing: SizeEvidence | None = None
 
 
 class OrderPlaced(_LedgerEvent):
@@ -133,9 +174,32 @@ class OrderMoved(_LedgerEvent):
     quantity_nanos: int
 
 
+class FillEvidence(BaseModel):
+    """The parameters of the paper market that made a fill.
+
+    `basis` is what the price is, before slippage and levels: the quote (also of a stop behind a gap), the stop's
+    trigger (passed between two ticks that a bar became), or the limit. `from_bar`: the tick is one of those.
+    `latency_drawn_ns` is the order's latency: the constant and, seeded from the causing ordinal, up to the jitter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    basis: Literal["quote", "trigger", "limit"]
+    trigger_nanos: int
+    from_bar: bool
+    depth: Literal["displayed", "unlimited"]
+    levels_max: int
+    slippage_thousandths: int
+    limit_fill: Literal["through", "touch"]
+    latency_constant_ns: int
+    latency_jitter_ns: int
+    latency_drawn_ns: int
+
+
 class OrderFilled(_LedgerEvent):
     """One execution; `execution` counts from 1 within the order. What the paper market used stands beside it:
-    the quote, its displayed size, the slippage in price nanos, the level walked to, the time since the order."""
+    the quote, the size that this level displayed (0: unlimited), the slippage in price nanos, the level walked to, the
+    time since the order, the commission rate. `market` is None in what was recorded before there was any."""
 
     type: Literal["order_filled"] = "order_filled"
     order: int
@@ -156,6 +220,7 @@ class OrderFilled(_LedgerEvent):
     level: int
     latency_ns: int
     fee_ppm: int
+    market: FillEvidence | None = None
 
 
 class FillBooked(_LedgerEvent):
@@ -195,13 +260,13 @@ class AccountMarked(_LedgerEvent):
 
 
 class DayRolled(_LedgerEvent):
-    """Midnight in Prague: the day's balance, and what the account may lose from here. Limits are equity, 0: none."""
+    """Midnight in Prague: the day's balance, and what the account may lose from here. Limits are equity, None: none."""
 
     type: Literal["day_rolled"] = "day_rolled"
     balance_nanos: int
     equity_nanos: int
-    daily_limit_nanos: int
-    total_limit_nanos: int
+    daily_limit_nanos: int | None
+    total_limit_nanos: int | None
     trading_days: int
     best_day_nanos: int
     target_reached: bool
@@ -209,7 +274,9 @@ class DayRolled(_LedgerEvent):
 
 
 class LimitBreached(_LedgerEvent):
-    """A limit of the account was passed at this very record: `value` against `limit`. `halted` says that trading is."""
+    """A limit of the account was passed at this very record: `value` against `limit`. `halted` says that trading is.
+
+    Of `money_range` the value is a price that money cannot follow, the limit the largest amount that can be kept."""
 
     type: Literal["limit_breached"] = "limit_breached"
     limit: Limit
@@ -217,6 +284,19 @@ class LimitBreached(_LedgerEvent):
     limit_nanos: int
     symbol: str
     halted: bool
+
+
+class ObjectivesReached(_LedgerEvent):
+    """All objectives of the policy are met, said once: the challenge is passed. The target is a profit, `balance_nanos`
+    is closed with no open position, `best_day_nanos` the largest profit of a day so far."""
+
+    type: Literal["objectives_reached"] = "objectives_reached"
+    policy: str
+    profit_target_nanos: int
+    balance_nanos: int
+    trading_days: int
+    trading_days_min: int
+    best_day_nanos: int
 
 
 LedgerEvent = Annotated[
@@ -231,7 +311,8 @@ LedgerEvent = Annotated[
     | FillBooked
     | AccountMarked
     | DayRolled
-    | LimitBreached,
+    | LimitBreached
+    | ObjectivesReached,
     Field(discriminator="type"),
 ]
 

@@ -45,6 +45,9 @@ from domain.orders import (
 from domain.policy import ANY_SIZE, TOUCH
 from domain.tape import FROM_BAR
 
+BASES = ("quote", "trigger", "limit")  # what a price is: levels and slippage are counted from the first two
+AT_QUOTE, AT_TRIGGER, AT_LIMIT = range(3)
+
 BAR_END_NS = BAR_TICK_OFFSETS_NS[-1]
 
 
@@ -77,19 +80,19 @@ def _try(book: Any, order: Any, tick: Any) -> None:
     if is_done(order) or order.active_from > book.desk[0].now:
         return
     arriving = order.state == SUBMITTED and order.purpose != TARGET_EXIT  # a target rests from its entry's fill on
-    quote = _opposite(order, tick)
+    quote, basis = _opposite(order, tick), AT_QUOTE
     accept(order)
     if (order.type in (STOP, STOP_LIMIT)) and order.state != TRIGGERED and order.executions == 0:
         if order.side * (quote - order.trigger) < 0:
             return
         if _inside_bar(tick) and (not arriving or order.purpose == STOP_EXIT):
-            quote = order.trigger  # the market came through it on the way to this tick
+            quote, basis = order.trigger, AT_TRIGGER  # the market came through it on the way to this tick
         move(book, order, TRIGGERED, TRIGGER)
         arriving = True
     if order.type in (MARKET_ORDER, STOP) or (arriving and _within(order, quote)):
-        _take(book, order, tick, quote)
+        _take(book, order, tick, quote, basis)
     elif _reached(book, order, tick):
-        _execute(book, order, tick, order.limit, _due(book, order), True, 0, 0, UNLIMITED)
+        _execute(book, order, tick, order.limit, _due(book, order), AT_LIMIT, 0, 0, UNLIMITED)
     if order.tif == IOC and not is_done(order):
         move(book, order, CANCELED, IOC_REST)
     elif order.tif == FOK and not is_done(order):
@@ -118,6 +121,12 @@ def _within(order: Any, price: int) -> bool:
 
 
 @kernel
+def _trades_at(order: Any, price: int) -> bool:
+    """Is there such a price, and may the order trade at it? Nobody bids below a nano."""
+    return bool(price > 0 and _within(order, price))
+
+
+@kernel
 def _reached(book: Any, order: Any, tick: Any) -> bool:
     """Does the market fill a resting limit at this tick?"""
     distance = order.side * (order.limit - _opposite(order, tick))
@@ -137,7 +146,7 @@ def _inside_bar(tick: Any) -> bool:
 
 
 @kernel
-def _take(book: Any, order: Any, tick: Any, quote: int) -> None:
+def _take(book: Any, order: Any, tick: Any, quote: int, basis: int) -> None:
     """Walk the displayed size level by level from `quote` on, as far as policy and limit allow."""
     market, policy = book.markets[order.instrument], book.policy[0]
     limited = order.type in (LIMIT, STOP_LIMIT)
@@ -148,7 +157,7 @@ def _take(book: Any, order: Any, tick: Any, quote: int) -> None:
         left = UNLIMITED
     size = tick.ask_size if order.side > 0 else tick.bid_size  # deeper levels show as much as the first did
     levels, taken = 0, 0
-    while levels < policy.levels_max and _within(order, first + order.side * levels * market.point):
+    while levels < policy.levels_max and _trades_at(order, first + order.side * levels * market.point):
         levels += 1
     if order.tif == FOK and left != UNLIMITED and (left - _due(book, order)) // size < 1 - levels:
         return
@@ -158,7 +167,7 @@ def _take(book: Any, order: Any, tick: Any, quote: int) -> None:
         if quantity > 0:
             taken += quantity
             price = first + order.side * level * market.point
-            _execute(book, order, tick, price, quantity, False, slippage, level, shown)
+            _execute(book, order, tick, price, quantity, basis, slippage, level, shown)
         if is_done(order):
             break
     if left != UNLIMITED:  # below 0: what deeper levels showed is taken too
@@ -170,20 +179,22 @@ def _take(book: Any, order: Any, tick: Any, quote: int) -> None:
 
 @kernel
 def _execute(
-    book: Any, order: Any, tick: Any, price: int, quantity: int, maker: bool, slippage: int, level: int, shown: int
+    book: Any, order: Any, tick: Any, price: int, quantity: int, basis: int, slippage: int, level: int, shown: int
 ) -> None:
     """One execution: recorded, booked, and followed by the exits of its bracket."""
     fill(order, quantity)
     market = book.markets[order.instrument]
-    fee_ppm = market.maker_ppm if maker else market.taker_ppm
+    fee_ppm = market.maker_ppm if basis == AT_LIMIT else market.taker_ppm
     row = take_row(book.journal, FILLED)
     filled = book.journal.fills[row]
     filled.order, filled.execution, filled.instrument = order.number, order.executions, order.instrument
     filled.side, filled.purpose, filled.price, filled.quantity = order.side, order.purpose, price, quantity
-    filled.filled, filled.leaves, filled.maker = order.filled, leaves(order), 1 if maker else 0
+    filled.filled, filled.leaves, filled.maker = order.filled, leaves(order), 1 if basis == AT_LIMIT else 0
     filled.bid, filled.ask, filled.displayed = tick.bid, tick.ask, 0 if shown == UNLIMITED else shown
     filled.slippage, filled.level, filled.fee_ppm = slippage, level, fee_ppm
     filled.latency = book.desk[0].now - order.placed_at
+    filled.basis, filled.trigger, filled.from_bar = basis, order.trigger, 1 if tick.flags & FROM_BAR else 0
+    _name_parameters(book.policy[0], order, filled)
     number = enter(book, FILLED, row, order.number, order.correlation)
     book_fill(book, order, price, quantity, fee_ppm, number)
     watch_news(book, order, number)
@@ -191,6 +202,15 @@ def _execute(
     opened = held > 0 and held <= quantity  # by this execution: a reversal may need several to get there
     if not is_exit(order) and (opened or (order.executions == 1 and held > 0)):
         _place_exits(book, order, held, number)
+
+
+@kernel
+def _name_parameters(policy: Any, order: Any, filled: Any) -> None:
+    """The paper market's parameters at this fill; of the latency those at the order's placing."""
+    filled.depth, filled.levels_max, filled.limit_fill = policy.depth, policy.levels_max, policy.limit_fill
+    filled.slippage_thousandths = policy.slippage_thousandths
+    filled.latency_constant, filled.latency_jitter = order.latency, order.latency_jitter
+    filled.latency_drawn = order.active_from - order.placed_at
 
 
 @kernel

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from domain.account import equity_of, room
-from domain.calendar import news_gap
+from domain.calendar import blackout_gap, news_gap
 from domain.instruments import NANOS
 from domain.kernel import kernel
 from domain.market import ATR_BARS, convert, rate_is_known
-from domain.money import PPM, muldiv
+from domain.money import PPM, muldiv, plus
 from domain.orders import ENTRY, REQUEST, STOP_EXIT, leaves
 from domain.performance import summary
 from domain.rules import NO_NEWS
@@ -33,6 +33,9 @@ def gather(book: Any, number: int, performance: Any) -> None:
             book.releases, desk.now, market.base, market.quote,
             policy.news_impact_min, policy.news_before_ns, policy.news_after_ns,
         )  # fmt: skip
+    facts.blackout_gap_ns = NO_NEWS
+    if policy.no_news_trading != 0:
+        facts.blackout_gap_ns = blackout_gap(book.releases, desk.now, market.base, market.quote)
     trades, wins, won, lost, deepest = summary(performance)
     facts.signals_this_minute = performance.signals
     facts.shadow_trades, facts.shadow_wins = trades, wins
@@ -43,6 +46,7 @@ def gather(book: Any, number: int, performance: Any) -> None:
     facts.day_lost = max(0, account.day_balance - equity)
     facts.daily_room, facts.total_room = room(account, account.daily_limit), room(account, account.total_limit)
     facts.held, facts.margin_free = held, equity - account.margin
+    facts.sized.equity, facts.sized.spread = equity, market.ask - market.bid
     _gather_orders(book, number)
     _gather_positions(book, number)
     _gather_costs(book, number)
@@ -60,21 +64,21 @@ def _gather_orders(book: Any, number: int) -> None:
         working += 1
         market = book.markets[order.instrument]
         if order.purpose in (ENTRY, REQUEST):
-            risk += order.risk
+            risk = plus(risk, order.risk)
             entering += 1 if order.instrument == number else 0
             entered += 1 if book.positions[order.instrument].quantity == 0 and not _is_entered(book, index) else 0
             if order.reduces == 0 and rate_is_known(book.markets, order.instrument):
                 price = max(order.limit, order.trigger, market.ask)
                 value = convert(book.markets, order.instrument, muldiv(leaves(order), price, NANOS))
-                reserved += muldiv(value, market.margin_ppm, PPM)
-                pending += order.side * leaves(order) if order.instrument == number else 0
+                reserved = plus(reserved, muldiv(value, market.margin_ppm, PPM))
+                pending = plus(pending, order.side * leaves(order) if order.instrument == number else 0)
                 _expose(facts, market, book.markets[number], order.side * value)
         elif order.purpose == STOP_EXIT and rate_is_known(book.markets, order.instrument):
             price = market.bid if order.side < 0 else market.ask
             loss = muldiv(leaves(order), max(0, order.side * (order.trigger - price)), NANOS)
-            risk += convert(book.markets, order.instrument, loss)
+            risk = plus(risk, convert(book.markets, order.instrument, loss))
     facts.orders, facts.entering, facts.open_risk, facts.positions = working, entering, risk, entered
-    facts.margin_free -= reserved
+    facts.margin_free = plus(facts.margin_free, -reserved)
     facts.pending = pending
 
 
@@ -90,20 +94,33 @@ def _is_entered(book: Any, before: int) -> bool:
 
 @kernel
 def _gather_positions(book: Any, number: int) -> None:
-    """What is held: net value of both currencies, and how many instruments are in a trade."""
+    """What is held: net value of both currencies, how many instruments are in a trade, and the commission that closing
+    costs: it belongs to the open risk, so that the room for a new trade holds although equity does not count it yet."""
     facts, market = book.facts[0], book.markets[number]
     for other in range(1, len(book.positions)):
         position = book.positions[other]
         if position.quantity != 0:
             facts.positions += 1
             _expose(facts, book.markets[other], market, convert(book.markets, other, position.cost))
+            facts.open_risk += _exit_fee(book, other)
+
+
+@kernel
+def _exit_fee(book: Any, number: int) -> int:
+    """Commission of closing a position at once, account money, up and never down."""
+    position, market = book.positions[number], book.markets[number]
+    price = max(market.bid, market.ask)
+    value = convert(book.markets, number, muldiv(abs(position.quantity), price, NANOS))
+    return int(muldiv(value, market.taker_ppm, PPM) + 1) if market.taker_ppm > 0 else 0
 
 
 @kernel
 def _expose(facts: Any, its: Any, market: Any, value: int) -> None:
     """Add what a value in one instrument means for both currencies of the trade's own."""
-    facts.base_exposure += value * ((1 if its.base == market.base else 0) - (1 if its.quote == market.base else 0))
-    facts.quote_exposure += value * ((1 if its.base == market.quote else 0) - (1 if its.quote == market.quote else 0))
+    base = value * ((1 if its.base == market.base else 0) - (1 if its.quote == market.base else 0))
+    quote = value * ((1 if its.base == market.quote else 0) - (1 if its.quote == market.quote else 0))
+    facts.base_exposure = plus(facts.base_exposure, base)
+    facts.quote_exposure = plus(facts.quote_exposure, quote)
 
 
 @kernel
@@ -112,6 +129,8 @@ def _gather_costs(book: Any, number: int) -> None:
     facts, policy, market = book.facts[0], book.policy[0], book.markets[number]
     facts.lot_step, facts.lot_min, facts.lot_max = market.lot_step, market.lot_min, market.lot_max
     facts.margin_ppm, facts.unit_value, facts.unit_loss = market.margin_ppm, 0, 0
+    sized = facts.sized
+    sized.distance, sized.slippage, sized.commission = 0, 0, 0
     if not rate_is_known(book.markets, number) or market.ordinal == 0:
         return
     value = convert(book.markets, number, muldiv(abs(facts.entry), _UNIT_LOT, NANOS))
@@ -121,4 +140,6 @@ def _gather_costs(book: Any, number: int) -> None:
         return
     slippage = 2 * policy.slippage_thousandths * market.point // 1000
     loss = convert(book.markets, number, muldiv(distance + slippage, _UNIT_LOT, NANOS))
-    facts.unit_loss = loss + muldiv(value, 2 * market.taker_ppm, PPM) + 1  # up, never down
+    commission = muldiv(value, 2 * market.taker_ppm, PPM)
+    sized.distance, sized.slippage, sized.commission = distance, slippage, commission
+    facts.unit_loss = plus(loss, commission + 1)  # up, never down

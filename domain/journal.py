@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.kernel import kernel
-from domain.rules import RESULT
+from domain.rules import RESULT, SIZED
 
-RAISED, ASSESSED, PLACED, MOVED, FILLED, BOOKED, MARKED, ROLLED, BREACHED = range(9)
-ENTRIES, ASKED = 9, 10  # places in `rows` of the entries and of the rules' results
+RAISED, ASSESSED, PLACED, MOVED, FILLED, BOOKED, MARKED, ROLLED, BREACHED, REACHED = range(10)
+ENTRIES, ASKED = 10, 11  # places in `rows` of the entries and of the rules' results
 
 ENTRY = np.dtype(
     [
@@ -39,6 +39,7 @@ VERDICT = np.dtype(
         ("size_ppm", "<i8"),
         ("risk", "<i8"),
         ("result", "<i8"),  # first row of its results
+        ("sized", SIZED),
     ]
 )
 
@@ -60,7 +61,15 @@ PLACING = np.dtype(
     ]
 )
 
-MOVE = np.dtype([("order", "<i8"), ("state", "<i8"), ("reason", "<i8"), ("quantity", "<i8")])
+MOVE = np.dtype(
+    [
+        ("order", "<i8"),
+        ("state", "<i8"),
+        ("reason", "<i8"),
+        ("quantity", "<i8"),
+        ("release", "<i8"),  # the calendar's entry that is the reason, from 1; 0: none
+    ]
+)
 
 FILL = np.dtype(
     [
@@ -81,6 +90,16 @@ FILL = np.dtype(
         ("level", "<i8"),
         ("latency", "<i8"),
         ("fee_ppm", "<i8"),
+        ("basis", "<i8"),  # what the price is, see fills.BASES
+        ("trigger", "<i8"),  # 0: none
+        ("from_bar", "<i8"),  # 1: the tick is one of those that a bar became
+        ("depth", "<i8"),  # the paper market's parameters, as in POLICY
+        ("levels_max", "<i8"),
+        ("slippage_thousandths", "<i8"),
+        ("limit_fill", "<i8"),
+        ("latency_constant", "<i8"),
+        ("latency_jitter", "<i8"),
+        ("latency_drawn", "<i8"),
     ]
 )
 
@@ -117,6 +136,8 @@ MARK = np.dtype(
         ("best_day", "<i8"),
         ("target_reached", "<i8"),
         ("best_day_kept", "<i8"),
+        ("profit_target", "<i8"),
+        ("trading_days_min", "<i8"),
     ]
 )
 
@@ -147,7 +168,7 @@ class Journal(NamedTuple):
 def new_journal() -> Journal:
     """Empty arrays."""
     return Journal(
-        np.zeros(11, np.int64),
+        np.zeros(12, np.int64),
         np.zeros(4 * ROWS, ENTRY),
         np.zeros(ROWS, VERDICT),
         np.zeros(RESULTS, RESULT),

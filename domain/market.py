@@ -16,7 +16,8 @@ from domain.tape import QUOTE
 
 ATR_BARS = 14  # Wilder's average true range of M1 bars
 TREND_BARS = 20  # span of the average of H1 closes
-UNLIMITED = np.iinfo(np.int64).max  # a displayed size that the feed does not know
+UNLIMITED = np.iinfo(np.int64).max  # a displayed size that the feed does not know, or is good for any order
+MAX_SIZE = 2**59  # nanos of units: five levels of it still fit
 
 SAME_CURRENCY, NO_RATE = 0, -1  # rate_via
 
@@ -45,6 +46,7 @@ MARKET = np.dtype(
         ("has_quotes", "<i8"),  # 1: it is quoted, so a trade is no price to trade at
         ("time", "<i8"),  # of the newest quote
         ("ordinal", "<i8"),  # 0: never quoted
+        ("refused", "<i8"),  # 1: money could not follow a quote of it; said once until trading is resumed
         ("m1", BAR),
         ("h1", BAR),
         ("last_close", "<i8"),
@@ -70,13 +72,12 @@ def declare(record: Any, number: int, instrument: Instrument) -> None:
 
 @kernel
 def observe(market: Any, tick: Any, ordinal: int) -> None:
-    """Take a price to trade at: the quote. A trade's size is gone already, and displays nothing."""
-    price, quoted = mid(tick), tick.kind == QUOTE
+    """Take a usable price to trade at: the quote. A trade's size is gone already, and displays nothing."""
+    quoted = tick.kind == QUOTE
     market.bid, market.ask, market.time, market.ordinal = tick.bid, tick.ask, tick.receive_time, ordinal
-    if price > 0 or market.rate_source == 0:
-        market.mid = price  # nobody divides by a rate that is no rate: the last good one holds
-    market.bid_left = tick.bid_size if quoted and tick.bid_size > 0 else UNLIMITED
-    market.ask_left = tick.ask_size if quoted and tick.ask_size > 0 else UNLIMITED
+    market.mid = mid(tick)
+    market.bid_left = tick.bid_size if quoted and 0 < tick.bid_size < MAX_SIZE else UNLIMITED
+    market.ask_left = tick.ask_size if quoted and 0 < tick.ask_size < MAX_SIZE else UNLIMITED
 
 
 @kernel

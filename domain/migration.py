@@ -89,7 +89,9 @@ def from_1(data: bytes) -> bytes:
     line, _, states = data.partition(b"\n")
     head = _Head1.model_validate_json(line)
     engine = Engine()
-    engine.ordinal, engine.time_ns, engine.answered = head.ordinal, head.time_ns, set(head.answered)
+    engine.ordinal, engine.time_ns = head.ordinal, head.time_ns
+    for instruction_id in head.answered:
+        engine.answered.add(instruction_id)
     desk = engine.desk
     for number, known in head.instruments.items():
         today = instrument_for(str(known.get("symbol"))).model_dump()

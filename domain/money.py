@@ -9,6 +9,7 @@ from domain.kernel import kernel
 
 NANO = 1_000_000_000
 PPM = 1_000_000
+MONEY_MAX = 2**62 - 1  # nanos: the sum and the difference of any two amounts up to this fit 64 bits
 
 _SAFE = 9.0e18  # a product or result below this fits an int64, whatever the rounding of the floats
 _SMALL = 3_000_000_000  # the square of a divisor below this fits
@@ -68,3 +69,11 @@ def plus(a: int, b: int) -> int:
     if (a ^ total) & (b ^ total) < 0:
         raise OverflowError("a sum of money does not fit 64 bits")
     return total
+
+
+@kernel
+def bounded(amount: int) -> int:
+    """The amount itself. Raises OverflowError when it is above MONEY_MAX, or below its negative."""
+    if not -MONEY_MAX <= amount <= MONEY_MAX:
+        raise OverflowError("an amount of money does not fit 63 bits")
+    return amount

@@ -63,12 +63,12 @@ REASONS = (
     "its trigger price was reached", "it was asked for", "the desk was halted", "the position is closed",
     "what could not be filled at once is cancelled (IOC)", "it could not be filled whole at once (FOK)",
     "the trading day ended", "its time ran out", "the position is flattened", "an exit covers its whole position",
-    "a nearer exit of its position takes its place",
+    "a nearer exit of its position takes its place", "heavy news is near",
 )  # fmt: skip
 (
     TRIGGER, ASKED_FOR, HALTED, POSITION_CLOSED, IOC_REST, FOK_WHOLE, DAY_END, TIME_OUT, FLATTENED, FOLLOWS_POSITION,
-    NEARER_EXIT,
-) = range(11)  # fmt: skip
+    NEARER_EXIT, NEWS_NEAR,
+) = range(12)  # fmt: skip
 
 ORDER = np.dtype(
     [
@@ -94,6 +94,8 @@ ORDER = np.dtype(
         ("placed_ordinal", "<i8"),
         ("oco", "<i8"),
         ("reduces", "<i8"),  # 1: let through because it only reduces a position, so it never does more
+        ("latency", "<i8"),  # the constant part and the range of the drawn part that `active_from` was made with
+        ("latency_jitter", "<i8"),
         ("touched", "<i8"),  # the minute of a bar in which a target was reached, see fills.py
     ]
 )
@@ -173,6 +175,7 @@ def _record(book: Any, order: Any, state: int, reason: int) -> None:
     row = take_row(book.journal, MOVED)
     moved = book.journal.moves[row]
     moved.order, moved.state, moved.reason, moved.quantity = order.number, state, reason, order.quantity
+    moved.release = 0
     enter(book, MOVED, row, order.number, order.correlation)
 
 
@@ -195,6 +198,9 @@ def submit(book: Any, order: Any, active_from: int, causation: int, correlation:
     order.number = enter(book, PLACED, row, causation, correlation)
     order.correlation = correlation if correlation > 0 else order.number
     order.active_from, order.placed_at, order.placed_ordinal = active_from, desk.now, desk.ordinal
+    order.latency, order.latency_jitter = 0, 0
+    if order.purpose in (ENTRY, REQUEST):  # exits and flattening rest at the market already
+        order.latency, order.latency_jitter = book.policy[0].latency_ns, book.policy[0].latency_jitter_ns
     _become(order, SUBMITTED)
     desk.orders += 1
     if order.expires_at > 0 and (desk.next_expiry == 0 or order.expires_at < desk.next_expiry):

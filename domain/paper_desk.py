@@ -9,20 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.account import POSITION, flatten, open_account, set_limits
-from domain.book import Book, Records, new_book
-from domain.calendar import RELEASE
+from domain.book import Book, Records, keep, new_book, take_back
+from domain.calendar import HIGH_IMPACT, RELEASE, watch_blackouts
 from domain.errors import InvalidInput
 from domain.instructions import AccountOpened, CancelRequested, NewsEntry, OrderRequested, SignalSubmitted
 from domain.instruments import Instrument
 from domain.market import MARKET, NO_RATE, SAME_CURRENCY, declare
+from domain.objectives import OPEN
 from domain.orders import (
     ASKED_FOR,
     CANCELED,
     HALTED,
     PURPOSES,
+    STATES,
     TIMES_IN_FORCE,
     TYPES,
     cancel_entries,
+    check_transition,
     is_exit,
     move,
     sweep,
@@ -30,12 +33,11 @@ from domain.orders import (
 from domain.performance import PERFORMANCE
 from domain.policy import Fee, Policy
 from domain.signals.handler import BUY, SELL
-from domain.tape import TICK, utc
-from domain.trading import RAISED_SIGNAL, REQUEST_TERMS, assess_request, take_signal
+from domain.tape import MAX_PRICE, TICK, utc
+from domain.trading import RAISED_SIGNAL, REQUEST_TERMS, assess_request, leave_the_week, take_signal
 
 # Coins that are redeemed at a currency's value count as it: a desk in USD trades BTCUSDT. Source: their issuers' terms.
 PEGGED = {"USDT": "USD", "USDC": "USD"}
-MAX_PRICE = 2**62 // 1_000  # nanos: rules reckon in the money of a thousand units
 PRICE_BOUND = 100  # times the market's price: what is farther away is a slip, and its money would not fit
 
 MAX_OUTSIDE = 32  # each has its own limit of signals a minute, so names are few
@@ -62,6 +64,7 @@ class PaperDesk:
         self.currency = ""  # of the account; "": none is open
         self.policy: Policy | None = None
         self.sources: list[Source] = [OUTSIDE]
+        self.titles: dict[tuple[int, int, int], str] = {}  # of heavy releases, by time, currency code and impact
 
     @property
     def policy_name(self) -> str:
@@ -97,12 +100,17 @@ class PaperDesk:
         self._link_rates()
         self._start()
 
-    def activate(self, policy: Policy) -> None:
-        """From here on this policy decides."""
+    def activate(self, policy: Policy, cause: int) -> None:
+        """From here on this policy decides: also on what is open when a weekend or heavy news is near already."""
+        if self.policy and self.policy.name != policy.name:
+            self.book.account[0]["outcome"] = OPEN
         self.policy = policy
         self.book.policy[0] = policy.record()
         self._set_fees()
         self._start()
+        leave_the_week(self.book, cause)
+        watch_blackouts(self.book)
+        sweep(self.book)
 
     def slot(self, source: Source) -> int:
         """Where the shadow results of a source are kept; other parameters or another version begin afresh."""
@@ -121,6 +129,10 @@ class PaperDesk:
         """Entries of the event calendar; those known already change nothing."""
         added = np.array([(e.time_ns, self._code(e.currency), e.impact) for e in entries], RELEASE)
         self.book = self.book._replace(releases=np.unique(np.concatenate([self.book.releases, added])))
+        for release, entry in zip(added.tolist(), entries, strict=True):
+            if entry.impact >= HIGH_IMPACT:
+                self.titles.setdefault(release, entry.title)
+        watch_blackouts(self.book)
 
     def _start(self) -> None:
         if self.currency and self.policy:
@@ -179,6 +191,7 @@ class PaperDesk:
             raise InvalidInput("trading is not halted: there is nothing to resume")
         self.book.desk[0]["halted"] = 0
         self.book.account[0]["breached"] = 0
+        self.book.markets["refused"] = 0
 
     def request(self, asked: OrderRequested, cause: int) -> None:
         """Judge an order by the risk rules; the verdict and the order, if it is approved, are in the journal."""
@@ -210,6 +223,7 @@ class PaperDesk:
                 f"order {asked.order} is the {PURPOSES[order['purpose']]} of a position and goes with it; "
                 "close the position instead"
             )
+        check_transition(asked.order, STATES[order["state"]], STATES[CANCELED])
         move(self.book, order, CANCELED, ASKED_FOR)
         sweep(self.book)
 
@@ -232,7 +246,15 @@ class PaperDesk:
         raised["confidence_ppm"] = signal.confidence_ppm
         quote = np.zeros(1, TICK)
         quote["bid"], quote["ask"], quote["instrument"] = market["bid"], market["ask"], number
-        take_signal(self.book, raised, 0, quote, cause)
+        kept = keep(self.book)
+        try:
+            take_signal(self.book, raised, 0, quote, cause)
+        except OverflowError:
+            take_back(self.book, kept)
+            raise InvalidInput(
+                f"the money of a trade of {signal.symbol} at these prices does not fit 64 bits; give nearer prices, or "
+                "close positions first"
+            ) from None
         return raised
 
     def _tradable(self, symbol: str) -> int:

@@ -1,8 +1,9 @@
 """Policy: every limit and choice that stands between a signal and a fill, named and versioned.
 
 A policy is activated by an instruction on the tape with its full content, so a replay switches at the same record.
-Fields are integers of a named unit: ppm (millionths), nanos (1e-9), ns, thousandths. POLICY is the same as a numpy
-record, one i8 a field, for the kernels: a bool is 0 or 1, a choice is its place in the list, sessions are mark bits.
+Fields are integers of a named unit: ppm (millionths), nanos (1e-9), ns, thousandths. A limit of None is none, and one
+of 0 allows nothing. POLICY is the same as a numpy record, one i8 a field, for the kernels: a bool is 0 or 1, a choice
+is its place in the list, sessions are mark bits, None is NO_LIMIT.
 
 The FTMO packs restate FTMO's published objectives (academy.ftmo.com, ftmo.com/en/trading-objectives), November 2026.
 """
@@ -12,10 +13,11 @@ from hashlib import sha256
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import InvalidInput
 from domain.instruments import Market
+from domain.rules import NO_LIMIT
 from domain.tape import LONDON_OPEN, NEW_YORK_OPEN, SYDNEY_OPEN, TOKYO_OPEN
 
 PPM = 1_000_000
@@ -47,12 +49,12 @@ class Strategic(_Part):
     sessions: tuple[Session, ...] = Field((), description="one of these must be open; none named: any time")
     with_trend: bool = Field(False, description="refuse against the direction of the H1 trend, once it is known")
     atr_pips_min_thousandths: int = Field(0, ge=0, le=1_000_000_000, description="M1 ATR(14), thousandths of a pip")
-    atr_pips_max_thousandths: int = Field(0, ge=0, le=1_000_000_000, description="0: no upper bound")
+    atr_pips_max_thousandths: int | None = Field(None, ge=0, le=1_000_000_000)
     news_impact_min: int = Field(0, ge=0, le=3, description="calendar entries from this impact on; 0: news is ignored")
     news_before_ns: int = Field(0, ge=0, le=86_400 * SECOND)
     news_after_ns: int = Field(0, ge=0, le=86_400 * SECOND)
     confidence_min_ppm: int = Field(0, ge=0, le=PPM)
-    bar_age_max_ns: int = Field(0, ge=0, le=MONTH, description="from the end of the signal's bar; 0: any age")
+    bar_age_max_ns: int | None = Field(None, ge=0, le=MONTH, description="from the end of the signal's bar")
     performance_floor: Literal["observe", "lower", "forbid"] = Field("lower", description="what a weak strategy gets")
     performance_trades_min: int = Field(30, ge=1, le=100, description="shadow results before it is judged")
     win_rate_target_ppm: int = Field(700_000, ge=0, le=PPM)
@@ -76,32 +78,40 @@ class Sizing(_Part):
 
 
 class Risk(_Part):
-    """What must hold for the sized order. Money is a share of equity unless said otherwise; 0: no limit."""
+    """What must hold for the sized order. Money is a share of equity unless said otherwise."""
 
-    risk_per_trade_max_ppm: int = Field(10_000, ge=0, le=PPM)
-    daily_risk_max_ppm: int = Field(50_000, ge=0, le=PPM, description="of the day's opening balance: lost and at risk")
-    positions_max: int = Field(2, ge=1, le=250)
-    orders_max: int = Field(200, ge=1, le=200, description="working orders")
-    symbol_exposure_max_ppm: int = Field(0, ge=0, le=1_000 * PPM)
-    currency_exposure_max_ppm: int = Field(0, ge=0, le=1_000 * PPM)
-    signals_per_minute_max: int = Field(0, ge=0, le=1_000_000, description="of one strategy, by the market's clock")
-    stale_after_ns: int = Field(30 * SECOND, ge=0, le=MONTH)
+    risk_per_trade_max_ppm: int | None = Field(10_000, ge=0, le=PPM)
+    daily_risk_max_ppm: int | None = Field(
+        50_000, ge=0, le=PPM, description="of the day's opening balance: lost and at risk"
+    )
+    positions_max: int = Field(2, ge=0, le=250)
+    orders_max: int = Field(200, ge=0, le=200, description="working orders")
+    symbol_exposure_max_ppm: int | None = Field(None, ge=0, le=1_000 * PPM)
+    currency_exposure_max_ppm: int | None = Field(None, ge=0, le=1_000 * PPM)
+    signals_per_minute_max: int | None = Field(
+        None, ge=0, le=1_000_000, description="of one strategy, by the market's clock"
+    )
+    stale_after_ns: int | None = Field(30 * SECOND, ge=0, le=MONTH)
     on_opposite: Literal["refuse", "reverse"] = Field("refuse", description="a signal against an open position")
 
 
 class Limits(_Part):
-    """The account's limits and objectives. Shares of the initial balance; 0: none. Tested at every tick."""
+    """The account's limits and objectives. Shares of the initial balance. Limits are tested at every tick."""
 
-    daily_loss_ppm: int = Field(50_000, ge=0, le=PPM, description="below the balance at midnight Prague")
-    max_loss_ppm: int = Field(100_000, ge=0, le=PPM)
+    daily_loss_ppm: int | None = Field(50_000, ge=0, le=PPM, description="below the balance at midnight Prague")
+    max_loss_ppm: int | None = Field(100_000, ge=0, le=PPM)
     max_loss_kind: Literal["static", "trailing", "trailing_locked"] = Field(
         "static", description="trailing: behind the highest midnight balance; locked: never above the initial balance"
     )
-    profit_target_ppm: int = Field(0, ge=0, le=100 * PPM)
+    profit_target_ppm: int | None = Field(None, ge=0, le=100 * PPM)
     trading_days_min: int = Field(0, ge=0, le=1_000)
-    best_day_max_ppm: int = Field(0, ge=0, le=PPM, description="of all profit, one day's; missing it is no failure")
-    no_news_trading: bool = Field(False, description="no fill near news: 2 minutes to either side break the rule")
-    flat_before_weekend: bool = Field(False, description="positions are closed before the week ends")
+    best_day_max_ppm: int | None = Field(
+        None, ge=0, le=PPM, description="of all profit, one day's; missing it is no failure"
+    )
+    no_news_trading: bool = Field(False, description="no trade from 2 minutes before heavy news to 2 minutes after it")
+    flat_before_weekend: bool = Field(
+        False, description="positions are closed before the week ends; other breaks of more than 2 h are not known"
+    )
 
 
 class Fee(_Part):
@@ -163,19 +173,7 @@ def _number(annotation: Any, value: Any) -> int:
         return sum(SESSION_MARKS[session] for session in value)
     if get_origin(annotation) is Literal:
         return get_args(annotation).index(value)
-    return int(value)
-
-
-def parse(content: dict[str, Any]) -> Policy:
-    """A policy from its content. Raises InvalidInput naming field and value."""
-    try:
-        return Policy.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "policy"
-        raise InvalidInput(
-            f"policy {content.get('name')!r}: {field} = {problem['input']!r}: {problem['msg']}"
-        ) from None
+    return NO_LIMIT if value is None else int(value)
 
 
 # -- the shipped ones ----------------------------------------------------------------------------------------------
@@ -188,8 +186,6 @@ _PAPER_FEES: Fees = {
     "future": Fee(taker_ppm=20, maker_ppm=20),
     "crypto": Fee(taker_ppm=600, maker_ppm=200),  # 6 and 2 basis points
 }
-
-_NEWS = {"news_impact_min": 3, "news_before_ns": 2 * MINUTE, "news_after_ns": 2 * MINUTE}
 
 PAPER_DEFAULT = Policy(
     name="paper-default",
@@ -204,11 +200,11 @@ PAPER_DEFAULT = Policy(
 )  # fmt: skip
 
 
-def _ftmo(name: str, limits: Limits, *, news: bool = False) -> Policy:
+def _ftmo(name: str, limits: Limits) -> Policy:
     return Policy(
         name=f"ftmo-{name}",
         version=1,
-        strategic=Strategic(performance_floor="observe", **(_NEWS if news else {})),
+        strategic=Strategic(performance_floor="observe"),
         limits=limits,
         fees=_PAPER_FEES,
     )
@@ -224,18 +220,18 @@ POLICIES: dict[str, Policy] = {
         PAPER_DEFAULT,
         _ftmo("2step-challenge", Limits(**_TWO_STEP, profit_target_ppm=100_000, trading_days_min=4)),
         _ftmo("2step-verification", Limits(**_TWO_STEP, profit_target_ppm=50_000, trading_days_min=4)),
-        _ftmo("2step-funded", Limits(**_TWO_STEP, **_STANDARD), news=True),
+        _ftmo("2step-funded", Limits(**_TWO_STEP, **_STANDARD)),
         _ftmo("2step-funded-swing", Limits(**_TWO_STEP)),
         _ftmo("1step-challenge", Limits(**_ONE_STEP, profit_target_ppm=100_000, best_day_max_ppm=500_000)),
-        _ftmo("1step-funded", Limits(**_ONE_STEP, **_STANDARD), news=True),
+        _ftmo("1step-funded", Limits(**_ONE_STEP, **_STANDARD)),
         _ftmo("1step-funded-swing", Limits(**_ONE_STEP)),
         Policy(  # every rule is evaluated and none is near: for benchmarks
             name="bench-wide",
             version=1,
             strategic=Strategic(performance_floor="observe"),
             sizing=Sizing(method="fixed", fixed_quantity_nanos=100_000 * SECOND, by_drawdown=False),
-            risk=Risk(risk_per_trade_max_ppm=0, daily_risk_max_ppm=0, positions_max=250, on_opposite="reverse"),
-            limits=Limits(daily_loss_ppm=0, max_loss_ppm=0),
+            risk=Risk(risk_per_trade_max_ppm=None, daily_risk_max_ppm=None, positions_max=250, on_opposite="reverse"),
+            limits=Limits(daily_loss_ppm=None, max_loss_ppm=None),
             market=PaperMarket(latency_ns=0, depth="unlimited"),
             fees={"fx": Fee(taker_ppm=20, maker_ppm=20)},
         ),

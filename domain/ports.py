@@ -66,7 +66,7 @@ class TapeEnd(NamedTuple):
 
     `ordinal` and `time_ns` are of the last record (0 on an empty tape); `after_tick` says that it is a market tick;
     `standing` is the ordinal of the newest standing instruction (0: none); `fed` counts the market ticks of `feed` so
-    far.
+    far. `standing_at` is the standing instruction's stream sequence, a hint where it is found (0: unknown).
     """
 
     ordinal: int = 0
@@ -76,6 +76,7 @@ class TapeEnd(NamedTuple):
     feed: str = ""
     fed: int = 0
     sequence: int = 0
+    standing_at: int = 0
 
 
 class TapeLog(Protocol):

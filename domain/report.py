@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from domain import journal as kinds
 from domain.account import LIMITS
@@ -11,23 +11,31 @@ from domain.events import (
     AccountMarked,
     DayRolled,
     FillBooked,
+    FillEvidence,
     LedgerEvent,
     LimitBreached,
+    ObjectivesReached,
     OrderFilled,
     OrderMoved,
     OrderPlaced,
     RuleResult,
     SignalAssessed,
     SignalRaised,
+    SizeEvidence,
 )
-from domain.orders import AMENDED, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
+from domain.fills import BASES
+from domain.orders import AMENDED, NEWS_NEAR, PURPOSES, REASONS, STATES, TIMES_IN_FORCE, TYPES
 from domain.paper_desk import PaperDesk
+from domain.policy import PaperMarket
 from domain.risk import RISK
-from domain.rules import Rule
+from domain.rules import NO_LIMIT, Rule
+from domain.sizing import BOUNDS, CUTS, KELLY
 from domain.strategic import STRATEGIC
+from domain.tape import utc
 
 _RULES = (*STRATEGIC, *RISK)
 _MOVES = {**dict(enumerate(STATES)), AMENDED: "amended"}
+_DEPTHS, _LIMIT_FILLS = (get_args(PaperMarket.model_fields[choice].annotation) for choice in ("depth", "limit_fill"))
 
 
 def events_of(desk: PaperDesk, raised: Records) -> list[LedgerEvent]:
@@ -54,6 +62,8 @@ class _Teller:
         self._journal, self._raised, self._sources = desk.book.journal, raised, desk.sources
         self._symbols = {number: instrument.symbol for number, instrument in desk.instruments.items()}
         self._policy = desk.policy_name
+        self._releases, self._titles = desk.book.releases, desk.titles
+        self._currencies = {code: currency for currency, code in desk.currencies.items()}
         self.tell: dict[int, Callable[[int, dict[str, Any]], LedgerEvent]] = {
             kinds.RAISED: self._signal,
             kinds.ASSESSED: self._verdict,
@@ -64,6 +74,7 @@ class _Teller:
             kinds.MARKED: self._mark,
             kinds.ROLLED: self._day,
             kinds.BREACHED: self._breach,
+            kinds.REACHED: self._reached,
         }
 
     def _signal(self, row: int, place: dict[str, Any]) -> SignalRaised:
@@ -101,6 +112,7 @@ class _Teller:
             size_ppm=verdict["size_ppm"],
             risk_nanos=verdict["risk"],
             rules=tuple(_result(rule, *result) for rule, result in zip(rules, results, strict=True)),
+            sizing=_sizing(_fields(self._journal.verdicts[row]["sized"])),
         )
 
     def _order(self, row: int, place: dict[str, Any]) -> OrderPlaced:
@@ -128,9 +140,16 @@ class _Teller:
             **place,
             order=move["order"],
             state=_MOVES[move["state"]],
-            reason=REASONS[move["reason"]],
+            reason=self._news(move["release"] - 1) if move["release"] else REASONS[move["reason"]],
             quantity_nanos=move["quantity"],
         )
+
+    def _news(self, index: int) -> str:
+        """Why an entry was cancelled near this entry of the calendar."""
+        time, currency, impact = self._releases[index].item()
+        title = self._titles.get((time, currency, impact), "")
+        name = " ".join(part for part in (self._currencies[currency], title) if part)
+        return f"{REASONS[NEWS_NEAR]}: {name} at {utc(time)}"
 
     def _fill(self, row: int, place: dict[str, Any]) -> OrderFilled:
         fill = _fields(self._journal.fills[row])
@@ -154,6 +173,18 @@ class _Teller:
             level=fill["level"],
             latency_ns=fill["latency"],
             fee_ppm=fill["fee_ppm"],
+            market=_market(
+                fill["basis"],
+                fill["trigger"],
+                fill["from_bar"],
+                fill["depth"],
+                fill["levels_max"],
+                fill["slippage_thousandths"],
+                fill["limit_fill"],
+                fill["latency_constant"],
+                fill["latency_jitter"],
+                fill["latency_drawn"],
+            ),
         )
 
     def _booking(self, row: int, place: dict[str, Any]) -> FillBooked:
@@ -196,8 +227,8 @@ class _Teller:
             **place,
             balance_nanos=mark["balance"],
             equity_nanos=mark["equity"],
-            daily_limit_nanos=mark["daily_limit"],
-            total_limit_nanos=mark["total_limit"],
+            daily_limit_nanos=_limit(mark["daily_limit"]),
+            total_limit_nanos=_limit(mark["total_limit"]),
             trading_days=mark["trading_days"],
             best_day_nanos=mark["best_day"],
             target_reached=bool(mark["target_reached"]),
@@ -215,6 +246,18 @@ class _Teller:
             halted=bool(breach["halted"]),
         )
 
+    def _reached(self, row: int, place: dict[str, Any]) -> ObjectivesReached:
+        mark = _fields(self._journal.marks[row])
+        return ObjectivesReached(
+            **place,
+            policy=self._policy,
+            profit_target_nanos=mark["profit_target"],
+            balance_nanos=mark["balance"],
+            trading_days=mark["trading_days"],
+            trading_days_min=mark["trading_days_min"],
+            best_day_nanos=mark["best_day"],
+        )
+
 
 @lru_cache(maxsize=4_096)  # most rules say the same of most trades
 def _result(rule: Rule, value: int, limit: int, passed: int) -> RuleResult:
@@ -222,8 +265,56 @@ def _result(rule: Rule, value: int, limit: int, passed: int) -> RuleResult:
     return RuleResult(rule=rule.name, value=value, limit=limit, passed=bool(passed), says=says)
 
 
+def _sizing(sized: dict[str, int]) -> SizeEvidence:
+    return SizeEvidence(
+        equity_nanos=sized["equity"],
+        fraction_ppm=sized["fraction_ppm"],
+        kelly=KELLY[sized["kelly"]],
+        kelly_ppm=sized["kelly_ppm"],
+        kelly_trades_min=sized["kelly_trades_min"],
+        shadow_trades=sized["shadow_trades"],
+        win_rate_ppm=sized["win_rate_ppm"],
+        shadow_drawdown_milli_r=sized["shadow_drawdown_milli_r"],
+        confidence_size_ppm=sized["confidence_size_ppm"],
+        drawdown_size_ppm=sized["drawdown_size_ppm"],
+        performance_size_ppm=sized["performance_size_ppm"],
+        money_nanos=sized["money"],
+        stop_distance_nanos=sized["distance"],
+        spread_nanos=sized["spread"],
+        slippage_nanos=sized["slippage"],
+        thousand_commission_nanos=sized["commission"],
+        thousand_loss_nanos=sized["loss"],
+        bound=BOUNDS[sized["bound"]],
+        unfloored_nanos=sized["unfloored"],
+        cut=CUTS[sized["cut"]],
+    )
+
+
+@lru_cache(maxsize=4_096)  # most fills are made under the same parameters
+def _market(
+    basis: int, trigger: int, from_bar: int, depth: int, levels: int, slippage: int, limit_fill: int,
+    constant: int, jitter: int, drawn: int,
+) -> FillEvidence:  # fmt: skip
+    return FillEvidence(
+        basis=BASES[basis],
+        trigger_nanos=trigger,
+        from_bar=bool(from_bar),
+        depth=_DEPTHS[depth],
+        levels_max=levels,
+        slippage_thousandths=slippage,
+        limit_fill=_LIMIT_FILLS[limit_fill],
+        latency_constant_ns=constant,
+        latency_jitter_ns=jitter,
+        latency_drawn_ns=drawn,
+    )
+
+
 def _room(equity: int, limit: int) -> int | None:
-    return equity - limit if limit else None
+    return None if limit == NO_LIMIT else equity - limit
+
+
+def _limit(limit: int) -> int | None:
+    return None if limit == NO_LIMIT else limit
 
 
 def _fields(record: Any) -> dict[str, int]:

@@ -14,6 +14,32 @@ import numpy as np
 
 from domain.kernel import F, kernel
 
+# How a size came about, for the verdict: what sizing started from, and what each step left.
+SIZED = np.dtype(
+    [
+        ("equity", "<i8"),
+        ("fraction_ppm", "<i8"),  # of equity that a trade of full size may lose
+        ("kelly", "<i8"),  # what became of Kelly, see sizing.KELLY
+        ("kelly_ppm", "<i8"),  # the policy's share of f*; 0: not used, or no edge
+        ("kelly_trades_min", "<i8"),
+        ("shadow_trades", "<i8"),
+        ("win_rate_ppm", "<i8"),
+        ("shadow_drawdown_milli_r", "<i8"),
+        ("confidence_size_ppm", "<i8"),  # what each adjustment leaves of the size; 1,000,000: all
+        ("drawdown_size_ppm", "<i8"),
+        ("performance_size_ppm", "<i8"),
+        ("money", "<i8"),  # that may be lost at the stop, adjusted, within every room; below 0: none is left
+        ("distance", "<i8"),  # from the entry to the stop, price nanos; 0: no stop
+        ("spread", "<i8"),  # of the newest quote; the distance of a market order has it inside
+        ("slippage", "<i8"),  # in and out, price nanos
+        ("commission", "<i8"),  # of 1,000 units, in and out, account money
+        ("loss", "<i8"),  # of 1,000 units at the stop, account money
+        ("bound", "<i8"),  # what fixed the size before lots, see sizing.BOUNDS
+        ("unfloored", "<i8"),
+        ("cut", "<i8"),  # how lots changed it, see sizing.CUTS
+    ]
+)
+
 FACTS = np.dtype(
     [
         # the signal or the requested order
@@ -35,6 +61,7 @@ FACTS = np.dtype(
         ("always_open", "<i8"),  # 1: this market knows no sessions
         ("calendar_entries", "<i8"),  # how many the desk knows at all
         ("news_gap_ns", "<i8"),  # signed distance to the nearest relevant entry (+ ahead, - behind), NO_NEWS: none near
+        ("blackout_gap_ns", "<i8"),  # the same to the release in whose blackout it is, NO_NEWS: it is in none
         ("signals_this_minute", "<i8"),  # of its strategy, this one among them
         # its strategy's shadow results
         ("shadow_trades", "<i8"),  # in the window
@@ -72,6 +99,7 @@ FACTS = np.dtype(
         ("margin", "<i8"),  # needed
         ("base_exposure", "<i8"),  # net value of the base currency, held and pending, before the trade, account money
         ("quote_exposure", "<i8"),  # of the quote currency
+        ("sized", SIZED),
     ]
 )
 

@@ -12,6 +12,9 @@ the policy asks for: the confidence and drawdown ladders below, and `performance
 none is above 1, so an adjustment never lifts the risk over its limit. Method `fixed` takes `fixed_quantity_nanos`,
 unadjusted; an order that was asked for keeps its own quantity, and the rules judge it.
 
+Each step is kept in `facts.sized` (rules.SIZED) for the verdict: the fractions and multipliers, the money, which bound
+was the smallest, and what lots cut off.
+
 Products raise OverflowError when they do not fit 64 bits, sums too.
 """
 
@@ -22,6 +25,23 @@ from domain.money import NANO, PPM, muldiv, plus
 from domain.policy import FIXED, LOWER, REVERSE
 from domain.rules import NO_LIMIT
 from domain.strategic import below_floor
+
+# What became of Kelly: the policy has none, too few shadow results, no edge in them, above the policy's risk, used.
+KELLY = ("not_used", "too_few_trades", "no_edge", "above_risk", "used")
+NOT_USED, TOO_FEW_TRADES, NO_EDGE, ABOVE_RISK, USED = range(5)
+
+# What fixed the size before lots; of equal bounds the first in this order of asking.
+BOUNDS = (
+    "asked", "fixed", "no_rate", "no_stop", "largest_lot", "risk", "kelly", "daily_loss_room", "total_loss_room",
+    "daily_risk_room", "symbol_exposure", "currency_exposure", "free_margin",
+)  # fmt: skip
+(
+    ASKED, FIXED_SIZE, NO_RATE, NO_STOP, LARGEST_LOT, BY_RISK, BY_KELLY, DAILY_LOSS_ROOM, TOTAL_LOSS_ROOM,
+    DAILY_RISK_ROOM, SYMBOL_EXPOSURE, CURRENCY_EXPOSURE, FREE_MARGIN,
+) = range(13)  # fmt: skip
+
+CUTS = ("none", "lot_step", "smallest_lot")  # how lots changed the size
+UNCUT, TO_LOT_STEP, BELOW_SMALLEST_LOT = range(3)
 
 THOUSAND = 1_000 * NANO  # facts about a trade are those of 1,000 units
 
@@ -37,6 +57,7 @@ def size(f: Any, p: Any) -> None:
     """
     unit_margin = muldiv(f.unit_value, f.margin_ppm, PPM)
     f.size_ppm = PPM
+    _begin(f, p)
     if f.quantity > 0:
         f.unfloored = f.quantity
     else:
@@ -44,24 +65,66 @@ def size(f: Any, p: Any) -> None:
         f.unfloored = _unfloored(f, p, unit_margin)
         floored = f.unfloored - f.unfloored % f.lot_step
         f.quantity = floored if floored >= f.lot_min else 0
+        f.sized.cut = UNCUT if f.quantity == f.unfloored else TO_LOT_STEP if f.quantity > 0 else BELOW_SMALLEST_LOT
+    f.sized.unfloored = f.unfloored
     f.risk = worth(f.quantity, f.unit_loss)
     f.margin = worth(f.quantity, unit_margin)
 
 
 @kernel
+def _begin(f: Any, p: Any) -> None:
+    """The evidence of a size that nothing was asked about yet."""
+    sized = f.sized
+    sized.fraction_ppm, sized.kelly, sized.kelly_ppm, sized.kelly_trades_min = 0, NOT_USED, 0, p.kelly_trades_min
+    sized.shadow_trades, sized.shadow_drawdown_milli_r = f.shadow_trades, f.shadow_drawdown_milli_r
+    sized.win_rate_ppm = f.shadow_wins * PPM // f.shadow_trades if f.shadow_trades > 0 else 0
+    sized.confidence_size_ppm, sized.drawdown_size_ppm, sized.performance_size_ppm = PPM, PPM, PPM
+    sized.money, sized.loss, sized.bound, sized.cut = 0, f.unit_loss, ASKED, UNCUT
+
+
+@kernel
 def _unfloored(f: Any, p: Any, unit_margin: int) -> int:
+    sized = f.sized
     if f.unit_value <= 0:
+        sized.bound = NO_RATE
         return 0
     if p.method == FIXED:
+        sized.bound = FIXED_SIZE
         return int(min(p.fixed_quantity_nanos, f.lot_max + f.lot_step))  # more is refused alike, and may not fit
     f.size_ppm = adjustment(f, p)
     if f.unit_loss <= 0:
+        sized.bound = NO_STOP
         return 0
-    money = min(muldiv(muldiv(f.equity, fraction(f, p), PPM), f.size_ppm, PPM), room(f, p))
-    by_risk = affordable(money, f.unit_loss, f.lot_max)
+    bound = _allow(f, p)
+    sized.bound, quantity = LARGEST_LOT, f.lot_max
+    quantity = _narrowed(f, quantity, affordable(sized.money, f.unit_loss, f.lot_max), bound)
     exposure = exposure_room(f, p)
-    by_exposure = f.lot_max if exposure == NO_LIMIT else affordable(exposure, f.unit_value, f.lot_max)
-    return int(min(by_risk, by_exposure, affordable(f.margin_free, unit_margin, f.lot_max)))
+    if exposure != NO_LIMIT:
+        bound = SYMBOL_EXPOSURE if exposure == share(f.equity, p.symbol_exposure_max_ppm) else CURRENCY_EXPOSURE
+        quantity = _narrowed(f, quantity, affordable(exposure, f.unit_value, f.lot_max), bound)
+    return _narrowed(f, quantity, affordable(f.margin_free, unit_margin, f.lot_max), FREE_MARGIN)
+
+
+@kernel
+def _allow(f: Any, p: Any) -> int:
+    """Fills the money that may be lost at the stop; returns the bound that made it so small."""
+    left = room(f, p)
+    full = muldiv(muldiv(f.equity, fraction(f, p), PPM), f.size_ppm, PPM)
+    f.sized.money = min(full, left)
+    if full <= left:
+        return BY_KELLY if f.sized.kelly in (USED, NO_EDGE) else BY_RISK
+    if left == plus(f.daily_room, -f.open_risk):
+        return DAILY_LOSS_ROOM
+    return TOTAL_LOSS_ROOM if left == plus(f.total_room, -f.open_risk) else DAILY_RISK_ROOM
+
+
+@kernel
+def _narrowed(f: Any, quantity: int, most: int, bound: int) -> int:
+    """The smaller one; the bound is named when it is the new one."""
+    if most >= quantity:
+        return int(quantity)
+    f.sized.bound = bound
+    return int(most)
 
 
 @kernel
@@ -76,27 +139,33 @@ def exposure_room(f: Any, p: Any) -> int:
 @kernel
 def fraction(f: Any, p: Any) -> int:
     """The share of equity, ppm, that a trade of full size may lose."""
+    sized = f.sized
+    sized.fraction_ppm, sized.kelly, sized.kelly_ppm = p.risk_ppm, NOT_USED, 0
     if p.kelly_ppm == 0 or f.shadow_trades < p.kelly_trades_min:
+        sized.kelly = NOT_USED if p.kelly_ppm == 0 else TOO_FEW_TRADES
         return int(p.risk_ppm)
     if f.shadow_won_milli_r <= f.shadow_lost_milli_r:
+        sized.fraction_ppm, sized.kelly = 0, NO_EDGE
         return 0
     # p - (1 - p) / b is wins / trades x (won - lost) / won, which needs no loser.
     edge = muldiv(f.shadow_won_milli_r - f.shadow_lost_milli_r, PPM, f.shadow_won_milli_r)
     kelly = muldiv(edge, f.shadow_wins, f.shadow_trades)
-    return int(min(p.risk_ppm, muldiv(p.kelly_ppm, kelly, PPM)))
+    sized.kelly_ppm = muldiv(p.kelly_ppm, kelly, PPM)
+    sized.fraction_ppm = min(p.risk_ppm, sized.kelly_ppm)
+    sized.kelly = USED if sized.kelly_ppm < p.risk_ppm else ABOVE_RISK
+    return int(sized.fraction_ppm)
 
 
 @kernel
 def adjustment(f: Any, p: Any) -> int:
-    """What is left of the full size, ppm."""
-    left = PPM
-    if p.by_confidence != 0:
-        left = muldiv(left, confidence_step(f.confidence_ppm), PPM)
-    if p.by_drawdown != 0:
-        left = muldiv(left, drawdown_step(f.peak, f.balance), PPM)
-    if p.performance_floor == LOWER and below_floor(f, p):
-        left = muldiv(left, p.performance_size_ppm, PPM)
-    return int(left)
+    """What is left of the full size, ppm: each adjustment of what the one before left."""
+    sized = f.sized
+    sized.confidence_size_ppm = confidence_step(f.confidence_ppm) if p.by_confidence != 0 else PPM
+    sized.drawdown_size_ppm = drawdown_step(f.peak, f.balance) if p.by_drawdown != 0 else PPM
+    lowered = p.performance_floor == LOWER and below_floor(f, p)
+    sized.performance_size_ppm = p.performance_size_ppm if lowered else PPM
+    left = muldiv(sized.confidence_size_ppm, sized.drawdown_size_ppm, PPM)
+    return int(muldiv(left, sized.performance_size_ppm, PPM))
 
 
 @kernel
@@ -162,5 +231,5 @@ def affordable(money: int, per_thousand: int, most: int) -> int:
 
 @kernel
 def share(money: int, ppm: int) -> int:
-    """A limit of so many ppm of `money`; 0 ppm is none."""
-    return NO_LIMIT if ppm == 0 else int(muldiv(money, ppm, PPM))
+    """A limit of so many ppm of `money`, unless there is none."""
+    return NO_LIMIT if ppm == NO_LIMIT else int(muldiv(money, ppm, PPM))

@@ -4,9 +4,10 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domain.book import STATE, Records
+from domain.answered import DIGEST, Answered
+from domain.book import STATE, Records, used
 from domain.engine import ENGINE, ActiveStrategy, Engine, TakeOver, prepare
 from domain.errors import InvalidInput
 from domain.instruments import Instrument
@@ -47,15 +48,18 @@ class _Head(BaseModel):
     currency: str
     policy: Policy | None
     sources: list[Source]
-    answered: list[str]
+    titles: list[tuple[tuple[int, int, int], str]] = []  # of the calendar's heavy entries
+    answered: int = Field(ge=0)  # digests of instruction ids, behind the arrays
     strategies: list[_Strategy]
     arrays: list[_Array]
 
 
 def save(engine: Engine, migrated_from: int | None = None) -> bytes:
-    """The whole state: a head line, the states of every strategy, then the arrays of the book, each as its bytes."""
+    """The whole state: a head line, the states of every strategy, the arrays of the book and the answered instructions,
+    each as its bytes."""
     desk = engine.desk
-    used = {name: _used(desk.book, name) for name in STATE}
+    arrays = {name: used(desk.book, name) for name in STATE}
+    answered = engine.answered.digests()
     head = _Head(
         engine=ENGINE,
         ordinal=engine.ordinal,
@@ -67,7 +71,8 @@ def save(engine: Engine, migrated_from: int | None = None) -> bytes:
         currency=desk.currency,
         policy=desk.policy,
         sources=desk.sources,
-        answered=sorted(engine.answered),
+        titles=list(desk.titles.items()),
+        answered=len(answered),
         strategies=[
             _Strategy(
                 strategy=active.handler.name,
@@ -80,9 +85,9 @@ def save(engine: Engine, migrated_from: int | None = None) -> bytes:
             )
             for active in engine.strategies.values()
         ],
-        arrays=[_Array(name=name, layout=str(array.dtype.descr), records=len(array)) for name, array in used.items()],
+        arrays=[_Array(name=name, layout=str(array.dtype.descr), records=len(array)) for name, array in arrays.items()],
     )
-    parts = [active.states for active in engine.strategies.values()] + list(used.values())
+    parts = [active.states for active in engine.strategies.values()] + [*arrays.values(), answered]
     return b"\n".join([head.model_dump_json().encode(), b"".join(part.tobytes() for part in parts)])
 
 
@@ -116,12 +121,12 @@ class _Bytes:
 
 def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
     engine = Engine()
-    engine.ordinal, engine.time_ns, engine.answered = head.ordinal, head.time_ns, set(head.answered)
+    engine.ordinal, engine.time_ns = head.ordinal, head.time_ns
     if head.migrated_from is not None:
         engine.took_over = TakeOver(head.migrated_from, state_sha256)
     desk = engine.desk
     desk.instruments, desk.currencies, desk.currency = head.instruments, head.currencies, head.currency
-    desk.policy, desk.sources = head.policy, head.sources
+    desk.policy, desk.sources, desk.titles = head.policy, head.sources, dict(head.titles)
     for saved in head.strategies:
         handler, parameters, fingerprint = prepare(saved.strategy, saved.version, saved.parameters)
         if str(handler.state.descr) != saved.layout or not 0 < saved.slot < len(head.sources):
@@ -139,14 +144,9 @@ def _restored(head: _Head, body: _Bytes, state_sha256: str) -> Engine | None:
             return None
         arrays[kept.name] = _filled_up(array, body.take(array.dtype, kept.records))
     desk.book = desk.book._replace(**arrays)
+    engine.answered = Answered(body.take(DIGEST, head.answered))
     body.must_be_empty()
     return engine if engine.number == head.number else None
-
-
-def _used(book: Any, name: str) -> Records:
-    """Of arrays that are filled from the front, only what is in use."""
-    array: Records = getattr(book, name)
-    return array[: book.desk[0][name]] if name in ("orders", "shadows") else array
 
 
 def _filled_up(whole: Records, used: Records) -> Records:

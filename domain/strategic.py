@@ -8,7 +8,7 @@ from typing import Any
 from domain.kernel import kernel
 from domain.money import PPM, muldiv
 from domain.policy import FORBID, SECOND, SESSION_MARKS
-from domain.rules import NO_NEWS, Rule
+from domain.rules import NO_LIMIT, NO_NEWS, Rule
 from domain.wording import duration, percent, pips
 
 UNKNOWN = -1  # a value
@@ -77,14 +77,14 @@ def volatility(f: Any, p: Any) -> tuple[int, int, bool]:
     if f.atr == 0:
         return UNKNOWN, low, True
     value = muldiv(f.atr, 1_000, f.pip)
-    limit = high if high != 0 and (low == 0 or value - low > high - value) else low
-    return value, limit, value >= low and (high == 0 or value <= high)
+    nearer = low if low > 0 and value - low <= high - value else high
+    return value, nearer, low <= value <= high
 
 
 def _volatility(value: int, limit: int, passed: bool) -> str:
     if value == UNKNOWN:
         return "M1 ATR is not known yet"
-    if limit == 0:
+    if limit == NO_LIMIT:
         return f"M1 ATR {pips(value)}, any is allowed"
     if passed:
         return f"M1 ATR {pips(value)} is inside the band, whose nearer bound is {pips(limit)}"
@@ -101,19 +101,19 @@ def news(f: Any, p: Any) -> tuple[int, int, bool]:
         return CALENDAR_EMPTY, 0, True
     gap = f.news_gap_ns
     if gap == NO_NEWS:
-        return NO_NEWS, _seconds(p.news_before_ns), True
+        return NO_NEWS, seconds(p.news_before_ns), True
     window = p.news_before_ns if gap >= 0 else p.news_after_ns
-    seconds = _seconds(gap) if gap >= 0 else -_seconds(-gap)
-    return seconds, _seconds(window), abs(gap) > window
+    return seconds(gap), seconds(window), abs(gap) > window
 
 
 @kernel
-def _seconds(nanos: int) -> int:
-    """Rounded up, so that one nanosecond outside a window does not read as inside."""
-    return -(-nanos // SECOND)
+def seconds(nanos: int) -> int:
+    """Rounded away from 0, so that one nanosecond outside a window does not read as inside."""
+    return -(-nanos // SECOND) if nanos >= 0 else nanos // SECOND
 
 
-def _news(value: int, limit: int, passed: bool) -> str:
+def news_says(value: int, limit: int, passed: bool) -> str:
+    """The sentence of a rule about news; also of that in domain/risk.py."""
     if limit == NEWS_IGNORED:
         return "news is ignored"
     if value == CALENDAR_EMPTY:
@@ -171,11 +171,11 @@ def _minimum_confidence(value: int, limit: int, passed: bool) -> str:
 @kernel
 def signal_age(f: Any, p: Any) -> tuple[int, int, bool]:
     """Nanoseconds since the signal's bar ended."""
-    return f.bar_age_ns, p.bar_age_max_ns, p.bar_age_max_ns == 0 or f.bar_age_ns <= p.bar_age_max_ns
+    return f.bar_age_ns, p.bar_age_max_ns, f.bar_age_ns <= p.bar_age_max_ns
 
 
 def _signal_age(value: int, limit: int, passed: bool) -> str:
-    bound = "any age is allowed" if limit == 0 else f"{'at most' if passed else 'more than'} {duration(limit)}"
+    bound = "any age is allowed" if limit == NO_LIMIT else f"{'at most' if passed else 'more than'} {duration(limit)}"
     return f"signal is {duration(value)} old, {bound}"
 
 
@@ -184,7 +184,7 @@ STRATEGIC: tuple[Rule, ...] = (
     Rule(trend, _trend),
     Rule(market_session, _market_session),
     Rule(volatility, _volatility),
-    Rule(news, _news),
+    Rule(news, news_says),
     Rule(performance_floor, _performance_floor),
     Rule(minimum_confidence, _minimum_confidence),
     Rule(signal_age, _signal_age),

@@ -18,7 +18,7 @@ A position on a tape is its ordinal: 1, 2, 3 ... over records and instructions a
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,8 @@ NEW_YORK_OPEN, NEW_YORK_CLOSE = 1 << 10, 1 << 11
 SECOND = 1 << 12  # the live clock, once a second
 WEEK_CLOSING = 1 << 13  # 15 minutes before WEEK_CLOSE: time to be flat
 
+MAX_PRICE = 2**62 // 1_000  # nanos: rules reckon in the money of a thousand units
+
 MAX_BLOCK_RECORDS = 15_360  # 960 KiB: with its headers under the server's message limit of 1 MiB
 
 
@@ -75,9 +77,9 @@ class Block(NamedTuple):
         return self.first + len(self.records) - 1
 
 
-def position(tape: str, ordinal: int) -> str:
-    """The public name of a place on a tape: `main:1234`."""
-    return f"{tape}:{ordinal}"
+def position(name: str, number: int) -> str:
+    """The public name of a place: `tape:1234` on a desk's tape, `main:1234` in the ledger of desk main."""
+    return f"{name}:{number}"
 
 
 def utc(time_ns: int) -> str:
@@ -104,10 +106,17 @@ def market(records: Ticks) -> npt.NDArray[np.bool_]:
 
 
 @kernel
-def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_]) -> int:
+def is_usable(tick: Any) -> bool:
+    """Is it a price at all: above 0, not crossed, and not so high that no money can follow?"""
+    return bool(0 < tick.bid <= tick.ask <= MAX_PRICE)
+
+
+@kernel
+def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_], usable: npt.NDArray[np.bool_]) -> int:
     """The index of the first record that goes back in time, is of no kind, or names no declared instrument; else -1.
 
-    `declared` is by instrument number; number 0 is what clock records, and only they, have.
+    `declared` is by instrument number; number 0 is what clock records, and only they, have. On the way usable[i] is
+    filled: is records[i] a clock record, or has it a usable price?
     """
     time_ns = after_ns
     for index in range(len(records)):
@@ -116,6 +125,7 @@ def impossible(records: Ticks, after_ns: int, declared: npt.NDArray[np.bool_]) -
             return index
         if record.kind != CLOCK and (record.instrument >= len(declared) or not declared[record.instrument]):
             return index
+        usable[index] = record.kind == CLOCK or is_usable(record)
         time_ns = record.receive_time
     return -1
 

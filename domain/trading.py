@@ -16,9 +16,11 @@ from domain.account import (
     mark_account,
     mark_to_market,
     passes_limit,
+    refuse_quote,
     roll_day,
 )
 from domain.bars import M1
+from domain.calendar import watch_blackouts
 from domain.fills import fill_new, fill_resting
 from domain.gathering import gather
 from domain.instruments import NANOS
@@ -38,8 +40,7 @@ from domain.orders import (
 )
 from domain.orders import FLATTENED as REASON_FLATTENED
 from domain.performance import count_signal, follow_shadows, open_shadow
-from domain.policy import REVERSE
-from domain.risk import RISK, reduces
+from domain.risk import RISK, reduces, whole_quantity
 from domain.rules import every
 from domain.signals.handler import SIGNAL, Signals
 from domain.sizing import size
@@ -48,6 +49,7 @@ from domain.tape import (
     CLOCK,
     LONDON_CLOSE,
     LONDON_OPEN,
+    MAX_PRICE,
     MINUTE,
     NEW_YORK_CLOSE,
     NEW_YORK_OPEN,
@@ -58,6 +60,7 @@ from domain.tape import (
     TOKYO_OPEN,
     WEEK_CLOSING,
     WEEK_OPEN,
+    is_usable,
 )
 
 # A signal of a strategy, with the slot in which its shadow results are kept, and the end of its bar (0: no bar).
@@ -91,14 +94,11 @@ _STRATEGIC = len(STRATEGIC)
 def trade(book: Any, ticks: Any, first: int, start: int, signals: Any, next_signal: int) -> Any:
     """Decide on ticks[start:], whose ticks[0] has the ordinal `first`; `signals` (RAISED_SIGNAL, by tick) from
     `next_signal` on. Returns where it stopped, because the journal is full: the next tick and signal."""
-    desk = book.desk[0]
     for index in range(start, len(ticks)):
         if not has_room(book.journal.rows):
             return index, next_signal
         tick = ticks[index]
-        desk.ordinal, desk.now = first + index, tick.receive_time
-        if desk.next_expiry > 0 and desk.now >= desk.next_expiry:
-            expire(book, False)
+        _arrive(book, first + index, tick.receive_time)
         if tick.kind == CLOCK:
             _on_clock(book, tick.flags)
             continue
@@ -110,6 +110,30 @@ def trade(book: Any, ticks: Any, first: int, start: int, signals: Any, next_sign
 
 
 @kernel
+def refuse(book: Any, ticks: Any, first: int, index: int, signals: Any, next_signal: int) -> int:
+    """Pass over ticks[index], at which money would not fit 64 bits: its quote is refused, and what it made a strategy
+    signal is recorded, but not judged. Returns the next signal."""
+    tick = ticks[index]
+    _arrive(book, first + index, tick.receive_time)
+    while next_signal < len(signals) and signals[next_signal].tick == index:
+        enter(book, RAISED, next_signal, 0, 0)
+        next_signal += 1
+    refuse_quote(book, _number(tick), tick.ask)
+    return next_signal
+
+
+@kernel
+def _arrive(book: Any, ordinal: int, now: int) -> None:
+    """The desk is at the next record; orders whose time ran out by then, or that wait near heavy news, are gone."""
+    desk = book.desk[0]
+    desk.ordinal, desk.now = ordinal, now
+    if desk.next_expiry > 0 and now >= desk.next_expiry:
+        expire(book, False)
+    if desk.next_blackout > 0 and now >= desk.next_blackout:
+        watch_blackouts(book)
+
+
+@kernel
 def _number(tick: Any) -> int:
     """The instrument's number as a signed integer, as everything else is."""
     return np.int64(tick.instrument)  # type: ignore[return-value]
@@ -118,6 +142,10 @@ def _number(tick: Any) -> int:
 @kernel
 def _on_quote(book: Any, number: int, tick: Any) -> None:
     desk, account = book.desk[0], book.account[0]
+    if not is_usable(tick):
+        if tick.ask > MAX_PRICE and 0 < tick.bid <= tick.ask:
+            refuse_quote(book, number, tick.ask)
+        return
     extend_bars(book.markets[number], tick)
     if not is_price(book.markets[number], tick):
         return
@@ -176,10 +204,17 @@ def _on_clock(book: Any, flags: int) -> None:
         roll_day(book)
         if passes_limit(account):
             breach(book, 0)
-    if flags & WEEK_CLOSING and book.policy[0].flat_before_weekend != 0:
-        cancel_entries(book, 0, REASON_FLATTENED)
-        flatten(book, 0)
+    if flags & WEEK_CLOSING:
+        leave_the_week(book, 0)
     sweep(book)
+
+
+@kernel
+def leave_the_week(book: Any, cause: int) -> None:
+    """An account that is flat over the weekend closes what it has, once the weekend is near."""
+    if book.policy[0].flat_before_weekend != 0 and book.desk[0].sessions_open & WEEK_CLOSING:
+        cancel_entries(book, 0, REASON_FLATTENED)
+        flatten(book, cause)
 
 
 @kernel
@@ -223,10 +258,7 @@ def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> b
     verdict = _verdict(book, number, failed == 0, 1, first, causation, correlation)
     if failed > 0:
         return False
-    quantity = facts.quantity
-    if facts.held * facts.side < 0 and policy.on_opposite == REVERSE:
-        quantity += abs(facts.held)
-    order = draft(book, number, facts.side, MARKET_ORDER, ENTRY, quantity)
+    order = draft(book, number, facts.side, MARKET_ORDER, ENTRY, whole_quantity(facts, policy))
     order.stop, order.target, order.risk = facts.stop, facts.target, facts.risk
     submit(book, order, book.desk[0].now + _latency(policy, book.desk[0].ordinal, verdict), verdict, correlation)
     return True
@@ -267,7 +299,7 @@ def _verdict(
     verdict = book.journal.verdicts[row]
     verdict.instrument, verdict.side, verdict.approved = number, facts.side, 1 if approved else 0
     verdict.strategic, verdict.result = strategic, first
-    verdict.quantity = facts.quantity if approved else 0
+    verdict.quantity, verdict.sized = facts.quantity if approved else 0, facts.sized
     verdict.stop, verdict.target, verdict.size_ppm, verdict.risk = facts.stop, facts.target, facts.size_ppm, facts.risk
     return int(enter(book, ASSESSED, row, causation, correlation))
 

@@ -6,10 +6,10 @@ Exit codes: 0 done, 1 the ledger diverges, 2 wrong input, 3 overlap, 4 another w
 """
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
@@ -32,9 +32,11 @@ from gateways.terminal import (
     print_verification,
     readable_signal,
 )
+from gateways.times import time_ns
 from gateways.wanted import Wanted
 
 T = TypeVar("T")
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 
 
 class Operations(Protocol):
@@ -63,7 +65,7 @@ class Operations(Protocol):
     ) -> Mapping[str, Any] | None: ...
 
     async def signals(
-        self, symbol: str | None, strategy: str | None, start: datetime | None, end: datetime | None
+        self, symbol: str | None, strategy: str | None, start_ns: int | None, end_ns: int | None
     ) -> Sequence[Mapping[str, Any]]: ...
 
     async def verify(self, progress: Progressing, engines: Path | None = None) -> Mapping[str, Any]: ...
@@ -163,13 +165,14 @@ def signals(
     symbol: Annotated[str | None, typer.Option("--symbol", help="Only this symbol.")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="Only this strategy.")] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Bar time at or after, ISO 8601 (UTC if unnamed).")
+        str | None,
+        typer.Option("--from", help="Bar time (from outside: arrival) at or after, ISO 8601, UTC if unnamed."),
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Bar time before, ISO 8601.")] = None,
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The signals in the desk's ledger; stop and target are null where a strategy has none."""
+    """The signals in the desk's ledger, oldest first; a strategy may have no stop or target."""
     operations = context.obj.operations(desk)
     first, last = time_of("--from", start), time_of("--to", end)
     rows = await_result(operations.signals(symbol, strategy, first, last), as_json=as_json)
@@ -254,15 +257,11 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
 # -- how arguments are read ----------------------------------------------------------------------------------------
 
 
-def decimal_of(option: str, text: str) -> Decimal:
-    """A number as it was typed. Raises InvalidInput naming the option."""
-    try:
-        value = Decimal(text)
-    except ArithmeticError:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise InvalidInput(f"{option} {text!r} is not a number; for example {option} 100000")
-    return value
+def decimal_of(option: str, text: str, example: str = "100000") -> Decimal:
+    """A number as it was typed, however many digits it has. Raises InvalidInput naming the option."""
+    if not NUMBER.fullmatch(text):
+        raise InvalidInput(f"{option} {text[:60]!r} is not a number; for example {option} {example}")
+    return Decimal(text)
 
 
 def feed_options(
@@ -275,10 +274,7 @@ def feed_options(
 ) -> dict[str, Any]:
     if price is not None:
         only("--price", price, ["mid", "bid", "ask"])
-    try:
-        spread_pips = None if spread is None else Decimal(spread)
-    except ArithmeticError:
-        raise InvalidInput(f"--spread {spread!r} is not a number of pips; for example --spread 0.6") from None
+    spread_pips = None if spread is None else decimal_of("--spread", spread, "0.6")
     options = {"symbol": symbol, "venue": venue, "format": format, "price": price, "strict": strict}
     return options | {"spread_pips": spread_pips}
 
@@ -288,15 +284,28 @@ def only(option: str, value: str, allowed: Sequence[str]) -> None:
         raise InvalidInput(f"{option} {value!r} is not one of {', '.join(allowed)}")
 
 
-def time_of(option: str, text: str | None) -> datetime | None:
+def time_of(option: str, text: str | None) -> int | None:
+    """A time as it was typed, in nanoseconds since 1970 UTC. Raises InvalidInput naming the option."""
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{option} {text!r} is not a time; for example 2018-05-30 or 2018-05-30T14:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return time_ns(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option} {text[:60]!r} {error}") from None
 
 
 # Commands that have a file of their own put themselves beside these.
 from gateways import cli_control, cli_desk, cli_ledger  # noqa: E402, F401
+
+# A new command gets its place here.
+HEADS = {
+    "Trade": "up run serve",
+    "Look": "status why events signals verify",
+    "Steer": "stop resume order cancel",
+    "What there is": "policies strategies ingest tapes settings bench",
+}
+_HEAD_OF = {name: head for head, names in HEADS.items() for name in names.split()}
+_COMMANDS = {command.callback.__name__: command for command in app.registered_commands if command.callback}
+app.registered_commands = [_COMMANDS[name] for name in _HEAD_OF]
+for _name, _command in _COMMANDS.items():
+    _command.rich_help_panel = _HEAD_OF[_name]

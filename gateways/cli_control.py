@@ -1,15 +1,18 @@
 """Commands that change what a desk does: stop, resume, order, cancel, calendar, policies."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from domain.errors import InvalidInput, Unavailable
+from domain.wording import duration, percent, units
 from gateways.cli import DeskOption, JsonOption, app, await_result, decimal_of, time_of
+from gateways.ledger_words import words
 from gateways.terminal import err, out, print_json
 
 
@@ -29,8 +32,14 @@ class ControlOperations(Protocol):
     def policies(self) -> Sequence[Mapping[str, Any]]: ...
 
 
+def _thousandths(value: int) -> str:
+    return units(value * 1_000_000)
+
+
+UNITS = {"_ppm": percent, "_ns": duration, "_nanos": units, "_thousandths": _thousandths}
+
 calendar = typer.Typer(name="calendar", help="The event calendar of the news rule.", no_args_is_help=True)
-app.add_typer(calendar)
+app.add_typer(calendar, rich_help_panel="Steer")
 
 
 @app.command()
@@ -75,14 +84,16 @@ def resume(
 def order(
     context: typer.Context,
     side: Annotated[str, typer.Argument(help="buy or sell.")],
-    symbol: Annotated[str, typer.Argument(help="The instrument.")],
-    lots: Annotated[str, typer.Argument(help="Size in lots.")],
+    symbol: Annotated[str, typer.Argument(help="The instrument, for example EURUSD.")],
+    lots: Annotated[str, typer.Argument(help="Size in lots, for example 0.1.")],
     limit: Annotated[str | None, typer.Option("--limit", help="Limit price.")] = None,
     trigger: Annotated[str | None, typer.Option("--trigger", help="Price that triggers a stop order.")] = None,
     stop: Annotated[str | None, typer.Option("--stop", help="Stop loss of the position.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Take profit of the position.")] = None,
     tif: Annotated[str, typer.Option("--tif", help="gtc, ioc, fok or day.")] = "gtc",
-    expires: Annotated[str | None, typer.Option("--expires", help="Market time at which it ends.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="Market time at which it ends, ISO 8601 (UTC if unnamed).")
+    ] = None,
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,13 +105,20 @@ def order(
         "side": side,
         "symbol": symbol,
         "type": kind,
-        "lots": decimal_of("lots", lots),
-        "time_in_force": "gtd" if expires_at else tif,
-        "expires_at_ns": _nanos(expires_at),
-        **{name: None if text is None else decimal_of(f"--{name}", text) for name, text in prices.items()},
+        "lots": decimal_of("lots", lots, "0.1"),
+        "time_in_force": "gtd" if expires_at is not None else tif,
+        "expires_at_ns": expires_at or 0,
+        **{name: None if text is None else decimal_of(f"--{name}", text, "1.10") for name, text in prices.items()},
     }
     report = await_result(_operations(context, desk).order(terms), as_json=as_json)
-    _report(report, "The order was judged", as_json)
+    verdict = report.get("verdict")
+    if as_json or not verdict:
+        _report(report, "The order was judged", as_json)
+    else:
+        placed = f" as order {report['order']}" if report["order"] else ""
+        out.print(Text.assemble(words(verdict), f"{placed}. ", (f"cdb why {verdict['id']}", "dim")))
+    if verdict and verdict["verdict"] == "refused":
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -117,13 +135,19 @@ def cancel(
 @calendar.command("import")
 def import_calendar(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV: time,currency,impact,title.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV: time,currency,impact,title. Times are ISO 8601 (UTC if unnamed), impact low, medium or high."
+        ),
+    ],
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put an event calendar on the desk's tape; from there on the news rule knows it."""
     report = await_result(_operations(context, desk).import_calendar(file), as_json=as_json)
-    _report(report, f"{report['entries']:,} entries imported", as_json)
+    count = report["entries"]
+    _report(report, f"{count:,} {'entry' if count == 1 else 'entries'} imported", as_json)
 
 
 @app.command()
@@ -134,9 +158,11 @@ def policies(context: typer.Context, as_json: JsonOption = False) -> None:
             print_json(policy)
             continue
         out.print(f"[bold]{policy['policy']}[/bold] [dim]{policy['hash']}[/dim]")
+        content = Table.grid(padding=(0, 1, 0, 0))
         for part, values in policy["content"].items():
-            said = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
-            out.print(f"    [cyan]{part}[/cyan] {said}", highlight=False)
+            said = ", ".join(_shown(name, value) for name, value in values.items())
+            content.add_row(Text(f"  {part}", "cyan"), said)
+        out.print(content, highlight=False)
 
 
 def _operations(context: typer.Context, desk: str | None) -> ControlOperations:
@@ -164,11 +190,15 @@ def _report(report: Mapping[str, Any], done: str, as_json: bool) -> None:
         raise typer.Exit(2 if report["ledger"] else Unavailable.exit_code)
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    """A field of a policy with its unit in words."""
     if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return f"{value:,}" if type(value) is int else str(value)
-
-
-def _nanos(time: datetime | None) -> int:
-    return 0 if time is None else int(time.timestamp()) * 1_000_000_000
+        return f"{name} {'/'.join(map(str, value))}"
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    if not isinstance(value, int):
+        return f"{name} {value}"
+    for unit, in_words in UNITS.items():
+        if name.endswith(unit):
+            return f"{name.removesuffix(unit)} {in_words(value)}"
+    return f"{name} {value:,}"

@@ -27,10 +27,17 @@ from gateways.terminal import Progress, err, print_json
 from gateways.wanted import Wanted
 
 FeedOption = Annotated[
-    list[str] | None, typer.Option("--feed", help="file:PATH, tape:NAME or demo (synthetic). May be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--feed", help="file:PATH, tape:NAME or demo (synthetic; the default of a new desk). May be repeated."
+    ),
 ]
 StrategyOption = Annotated[
-    list[str] | None, typer.Option("--strategy", help="Signal handler, name or name@version. May be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--strategy",
+        help="Signal handler, name or name@version; else those that stand (new desk: m5_bos_retest). May be repeated.",
+    ),
 ]
 ParamOption = Annotated[
     list[str] | None, typer.Option("--param", help="Strategy parameter NAME=VALUE, or STRATEGY.NAME=VALUE.")
@@ -39,7 +46,13 @@ SymbolsOption = Annotated[
     list[str] | None,
     typer.Option("--symbol", "--symbols", help="Symbols to trade, also A,B; one names files that do not say."),
 ]
-PolicyOption = Annotated[str | None, typer.Option("--policy", help="Policy, name or name@version: `cdb policies`.")]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        help="Policy, name or name@version (`cdb policies`); else the one that stands (new desk: paper-default).",
+    ),
+]
 BalanceOption = Annotated[str | None, typer.Option("--balance", help="Initial balance of a new desk (100000).")]
 CurrencyOption = Annotated[str | None, typer.Option("--currency", help="Account currency of a new desk (USD).")]
 CalendarOption = Annotated[Path | None, typer.Option("--calendar", help="Event calendar (CSV) for the news rule.")]
@@ -81,7 +94,10 @@ def run(
         report = await_result(operations.run(wanted, progress), as_json=as_json)
     _show_session(report, wanted, as_json=as_json)
     if not exit_when_done:
-        err.print("[dim]The feed has ended and holds no more. Give --exit-when-done to say that this is meant.[/dim]")
+        err.print(
+            "[dim]The feed has ended, and `cdb run` with it (--exit-when-done says that this is meant). "
+            "`cdb up` stays and takes orders.[/dim]"
+        )
 
 
 @app.command()
@@ -171,9 +187,9 @@ def _wanted(
     symbols = [name for item in symbol or [] for name in item.split(",") if name]
     options["default_symbol"] = symbols[0] if len(symbols) == 1 else None
     return Wanted(
-        feed or ["demo"],
+        feed or [],
         options,
-        strategy or ["m5_bos_retest"],
+        strategy or [],
         dict(_pair(item) for item in param or []),
         symbols,
         speed,
@@ -189,7 +205,8 @@ def _show_session(report: Mapping[str, Any], wanted: Wanted, *, as_json: bool) -
     if as_json:
         print_json(report)
     else:
-        print_session(report, wanted.feeds, wanted.strategies, report["policy"], report["refusals"])
+        feeds = wanted.feeds or ["demo"]  # without one only the demo is played
+        print_session(report, feeds, report["strategies"], report["policy"], report["refusals"])
 
 
 def _pair(item: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -23,8 +22,8 @@ class LedgerOperations(Protocol):
         self,
         *,
         types: Sequence[str],
-        start: datetime | None,
-        end: datetime | None,
+        start_ns: int | None,
+        end_ns: int | None,
         after: int | None,
         last: int | None,
         correlation: str | None,
@@ -54,7 +53,7 @@ def why(
 @app.command()
 def events(
     context: typer.Context,
-    type: Annotated[list[str] | None, typer.Option("--type", help="Only this type. May be repeated.")] = None,  # noqa: A002
+    type: Annotated[list[str] | None, typer.Option("--type", help="Only this type (order_filled). Repeatable.")] = None,  # noqa: A002
     start: Annotated[
         str | None, typer.Option("--from", help="Market time at or after, ISO 8601 (UTC if unnamed).")
     ] = None,
@@ -72,7 +71,7 @@ def events(
     """The events of the desk's ledger, oldest first."""
     operations: LedgerOperations = context.obj.operations(desk)
     rows = operations.events(
-        types=type or [], start=time_of("--from", start), end=time_of("--to", end), after=after, last=last,
+        types=type or [], start_ns=time_of("--from", start), end_ns=time_of("--to", end), after=after, last=last,
         correlation=correlation, symbol=symbol,
     )  # fmt: skip
     listing = Listing(out, every_mark="account_marked" in (type or []))

@@ -16,6 +16,7 @@ from domain.events import (
     InstructionRefused,
     LedgerEvent,
     LimitBreached,
+    ObjectivesReached,
     OrderFilled,
     OrderMoved,
     OrderPlaced,
@@ -77,6 +78,8 @@ class Decisions:
                     self._book(event)
                 case AccountMarked():
                     self._mark(event.occurred_at_ns, event.equity_nanos)
+                case ObjectivesReached():
+                    self.lines.append(Line(event))
                 case DayRolled():
                     self.lines.append(Line(event))
                     self._mark(event.occurred_at_ns, event.equity_nanos)
@@ -180,6 +183,9 @@ def _words(line: Line, price: Price, currency: str) -> tuple[str, Text, str]:
             return "closed", closed, latency
         case LimitBreached():
             return "breach", Text(_breach(event), "bold red"), ""
+        case ObjectivesReached():
+            reached = f"all objectives of {plain(event.policy)}, balance {money(event.balance_nanos)} {currency}"
+            return "passed", Text(reached, f"bold {GOOD}"), ""
         case DayRolled():
             return "midnight", Text(f"in Prague, balance {money(event.balance_nanos)} {currency}", "dim"), ""
         case InstructionApplied():
@@ -203,6 +209,8 @@ _CLOSED_BY = {
 def _breach(event: LimitBreached) -> str:
     if event.limit == "news_trading":
         return f"filled {_wait(abs(event.value_nanos))} {'before' if event.value_nanos >= 0 else 'after'} news"
+    if event.limit == "money_range":
+        return f"no usable quote: {units(event.value_nanos)}, trading is halted"
     halted = ", trading is halted" if event.halted else ""
     return f"{event.limit.replace('_', ' ')}: equity {money(event.value_nanos)}{halted}"
 

@@ -63,6 +63,14 @@ class Fed(NamedTuple):
     after: int
 
 
+def fed_of(sequencer: Sequencer, files: FileSet) -> int:
+    """How many ticks of these files are on the tape."""
+    feed = files.identity[:16]
+    if feed in sequencer.standing.completed:
+        return len(files.ticks)
+    return sequencer.end.fed if sequencer.end.feed == feed else 0
+
+
 async def feed_files(
     sequencer: Sequencer,
     files: FileSet,
@@ -73,11 +81,12 @@ async def feed_files(
 ) -> Fed:
     """Put `files` on the sequencer's tape. `ahead_of(ordinal)` waits until the reader of the tape has come that far;
     `progress(ticks)` is told what became durable; `pace` lets time pass between them. Raises Overlap, InvalidInput."""
-    feed, before = files.identity[:16], sequencer.end.ordinal
+    feed, before, fed = files.identity[:16], sequencer.end.ordinal, fed_of(sequencer, files)
     if feed in sequencer.standing.completed:
+        if progress:
+            progress(fed)
         return Fed(0, before, before)
     admit(sequencer, files)
-    fed = sequencer.end.fed if sequencer.end.feed == feed else 0
     if not (fed or _just_opened(sequencer, feed)):
         await _open(sequencer, files, feed)
     ticks = _numbered(files, sequencer.standing.instruments)[fed:]

@@ -11,7 +11,8 @@ from rich.text import Text
 from gateways.cells import BAD, GOOD
 from gateways.ledger_words import NOUNS, QUIET, Row, moment, money, price, result, safe, side, units, words
 
-BAR = 30  # characters of a full bar of room
+BAR = 20  # characters of a full bar of room
+NARROW = 100  # columns below which tables say less
 ID_WIDTH = 12
 
 
@@ -166,7 +167,7 @@ def room_bar(room: Row) -> tuple[Text, Text]:
     full = round(share * BAR)
     style = GOOD if share > Decimal("0.5") else "yellow" if share > Decimal("0.2") else BAD
     bar = Text.assemble(("█" * full, style), ("░" * (BAR - full), QUIET))
-    return bar, Text(f"{money(room['left'])} of {money(room['of'])}, to an equity of {money(room['limit'])}")
+    return bar, Text(f"{money(room['left'])} of {money(room['of'])}, down to {money(room['limit'])}")
 
 
 def _objectives(account: Row) -> Text:
@@ -174,7 +175,12 @@ def _objectives(account: Row) -> Text:
     text = Text.assemble(("trading days ", QUIET), f"{days}" + (f" of {least}" if least else ""))
     if target := account["profit_target"]:
         text.append_text(Text.assemble(("   profit target ", QUIET), result(account["profit"]), f" of {money(target)}"))
+    if outcome := _OUTCOMES.get(account["objectives"]):
+        text.append("   objectives ", QUIET).append(*outcome)
     return text
+
+
+_OUTCOMES = {"reached": ("reached", GOOD), "failed": ("failed", BAD)}
 
 
 def _position(row: Row) -> Mapping[str, Any]:
@@ -199,10 +205,9 @@ def _order(row: Row) -> Mapping[str, Any]:
         "side": side(row),
         "open": Text(units(row["leaves"]), justify="right"),
         "type": row["order_type"].replace("_", "-"),
-        "trigger": price(row["trigger"]),
-        "limit": price(row["limit"]),
+        "at": ", ".join(price(row[name]) for name in ("trigger", "limit") if row[name]) or "market",
         "state": row["state"].replace("_", " "),
-        "placed": Text(moment(row["placed_at"])[5:19], QUIET),
+        "placed": Text(moment(row["placed_at"])[5:16], QUIET),
     }
 
 
@@ -211,12 +216,14 @@ def _print_rows(console: Console, title: str, rows: list[Mapping[str, Any]]) -> 
         console.print(Text.assemble((f"\n{title} ", "bold"), ("none", QUIET)))
         return
     console.print(Text.assemble((f"\n{title} ", "bold"), (f"({len(rows)})", QUIET)))
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=QUIET)
-    numbers = {"quantity", "average", "now", "floating", "stop", "target", "open", "trigger", "limit"}
-    for name in rows[0]:
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+    table = Table(box=None, padding=(0, 2 if console.width >= NARROW else 1, 0, 0), pad_edge=False, header_style=QUIET)
+    numbers = {"quantity", "average", "now", "floating", "stop", "target", "open", "at"}
+    names = [name for name in rows[0] if console.width >= NARROW or name not in ("placed", "type")]
+    for name in names:
+        whole = name in ("order", "why")  # an id that is folded cannot be copied
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(row[name] for name in names))
     console.print(table)
 
 

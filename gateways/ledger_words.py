@@ -239,9 +239,18 @@ def _breach(row: Row) -> Text:
     if row["limit"] == "news_trading":
         gap, when = Decimal(row["value"]), "before" if Decimal(row["value"]) >= 0 else "after"
         return Text(f"filled {units(str(abs(gap)))} s {when} news, allowed from {units(row['bound'])} s on", BAD)
+    if row["limit"] == "money_range":
+        most = money(row["bound"])
+        return Text(f"no usable quote: at {price(row['value'])} money would pass {most}; desk halted", f"bold {BAD}")
     halted = "; desk halted and flattened" if row["halted"] else ""
     name = row["limit"].replace("_", " ")
     return Text(f"{name} breached: equity {money(row['value'])} below {money(row['bound'])}{halted}", f"bold {BAD}")
+
+
+def _reached(row: Row) -> Text:
+    days = f"trading days {row['trading_days']} of {row['trading_days_min']}"
+    said = f": balance {money(row['balance'])}, profit target {money(row['profit_target'])}, {days}"
+    return Text.assemble((f"objectives of {row['policy']} reached", f"bold {GOOD}"), said)
 
 
 _WORDS: dict[str, Callable[[Row], Text]] = {
@@ -262,6 +271,7 @@ _WORDS: dict[str, Callable[[Row], Text]] = {
     "account_marked": _mark,
     "day_rolled": _day,
     "limit_breached": _breach,
+    "objectives_reached": _reached,
 }
 
 _NAMES = ("reason", "strategy", "order", "source", "engine", "feed", "tzdata_version")
@@ -271,5 +281,5 @@ NOUNS = {
     "instruction_applied": "answer", "instruction_refused": "answer", "engine_took_over": "engine",
     "signal_raised": "signal", "signal_assessed": "verdict", "order_placed": "order", "order_moved": "move",
     "order_filled": "fill", "fill_booked": "booking", "account_marked": "mark", "day_rolled": "day",
-    "limit_breached": "limit", "quote": "tick", "trade": "tick",
+    "limit_breached": "limit", "objectives_reached": "passed", "quote": "tick", "trade": "tick",
 }  # fmt: skip

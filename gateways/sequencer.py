@@ -93,6 +93,7 @@ class Sequencer:
         tasks = [sequencer._writing]
         if live:
             tasks.append(asyncio.create_task(sequencer._tick(), name=f"clock {tape.name}"))
+            tasks[-1].add_done_callback(sequencer._clock_ended)
         try:
             yield sequencer
             await sequencer._drained()
@@ -328,6 +329,12 @@ class Sequencer:
                     self.tape.name, drift_ns / SECOND_NS,
                 )  # fmt: skip
 
+    def _clock_ended(self, clock: "asyncio.Task[None]") -> None:
+        """Without its clock a live tape would go on, but stand still where no tick comes: its writer fails with it."""
+        if not clock.cancelled() and (error := clock.exception()) and self._writing:
+            self._fail(error)
+            self._writing.cancel()
+
     async def _drained(self) -> None:
         if waiting := self._waiting():
             await asyncio.wait(waiting)
@@ -351,7 +358,7 @@ class Sequencer:
             raise self._failed
 
     def _fail(self, error: BaseException) -> None:
-        self._failed = error
+        self._failed = error = self._failed or error
         for done in self._waiting():
             if not done.done():
                 done.set_exception(error)

@@ -12,6 +12,7 @@ from domain.instructions import (
     FeedOpened,
     Instruction,
     InstrumentDeclared,
+    NewsEntry,
     OrderRequested,
     PolicyActivated,
     SignalSubmitted,
@@ -40,7 +41,7 @@ class Activation(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What stands. The mappings are changed in place."""
+    """What stands. The mappings and sets are changed in place."""
 
     opened: bool
     engine: int
@@ -48,13 +49,14 @@ class Standing(NamedTuple):
     strategies: dict[str, Activation]
     feeds: dict[str, FeedOpened]
     completed: set[str]
+    calendar: set[NewsEntry]
     account: AccountOpened | None = None
     policy: Policy | None = None
 
 
 def nothing_stands() -> Standing:
     """What stands on an empty tape."""
-    return Standing(False, 0, {}, {}, {}, set())
+    return Standing(False, 0, {}, {}, {}, set(), set())
 
 
 async def read_standing(tape: TapeLog, end: TapeEnd) -> Standing:
@@ -89,10 +91,9 @@ def stand(standing: Standing, instruction: Instruction) -> Standing:
             standing.feeds[instruction.feed] = instruction
         case FeedCompleted():
             standing.completed.add(instruction.feed)
-        case (
-            TradingHalted() | TradingResumed() | OrderRequested() | CancelRequested() | SignalSubmitted()
-            | CalendarImported()
-        ):  # fmt: skip
+        case CalendarImported():
+            standing.calendar.update(instruction.entries)
+        case TradingHalted() | TradingResumed() | OrderRequested() | CancelRequested() | SignalSubmitted():
             pass  # said once: nothing of it is the writer's to remember
         case _:
             assert_never(instruction)

@@ -64,7 +64,7 @@ def _figures(
     policy: str | None,
     refusals: Mapping[str, int],
 ) -> Table:
-    added, seconds = report["ticks_added"], report["seconds"]
+    added, seconds, files = report["ticks_added"], report["seconds"], report["files"]
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -76,7 +76,8 @@ def _figures(
     table.add_row("  orders", f"{report['fills']:,} fills, fees of the account {money(report['fees_nanos'])}")
     table.add_row("  feed", _named(feeds).append("  synthetic" if "demo" in feeds else "", "yellow"))
     table.add_row("  strategy", _named(strategies).append(f", policy {plain(policy) if policy else 'as it stands'}"))
-    table.add_row("  rows", f"{report['rows']:,} of {report['files']:,} files, rejected {report['rows_rejected']:,}")
+    read = f"{report['rows']:,} of {files:,} file{'s' if files != 1 else ''}"
+    table.add_row("  rows", f"{read}, rejected {report['rows_rejected']:,}")
     table.add_row("  tape", f"{added:,} ticks added, {report['ordinal']:,} records in all")
     table.add_row("  ledger", f"{report['events']:,} events in all{', every one fsynced' if added else ''}")
     rate = f", {added / seconds:,.0f} ticks/s" if seconds > 0 and added else ""

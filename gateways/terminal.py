@@ -17,12 +17,14 @@ from domain.errors import DeskError
 
 Progressing = Callable[[str, int, int, str], None]  # (stage, done, total, unit)
 
+WIDE = 100  # columns from which a table shows what is said elsewhere too
+
 out = Console()
 err = Console(stderr=True)
 
 
 def complain(error: DeskError) -> None:
-    err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=not err.is_terminal)
 
 
 class Progress:
@@ -64,7 +66,7 @@ def readable_signal(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
     return {
         "id": row["signal_id"],
-        "bar UTC": row["bar_time"].removesuffix(":00Z").replace("T", " "),
+        "bar UTC": (row["bar_time"] or row["occurred_at"])[:16].replace("T", " "),
         "symbol": row["symbol"],
         "side": f"[green]{row['side']}[/green]" if row["side"] == "buy" else f"[red]{row['side']}[/red]",
         "entry": price(row["entry"]),
@@ -72,7 +74,7 @@ def readable_signal(row: Mapping[str, Any]) -> Mapping[str, Any]:
         "target": price(row["target"]),
         "conf": f"{row['confidence'] / 10_000:.0f} %",
         "tick": row["position"],
-    }
+    } | ({"strategy": row["strategy"]} if out.width >= WIDE else {})
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -98,7 +100,8 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) 
 
 def print_verification(report: Mapping[str, Any]) -> None:
     """What `verify` found, and what it means."""
-    shown = {name: value for name, value in report.items() if name not in ("first_divergence", "engines")}
+    said = ("first_divergence", "engines", *(() if report["problem"] else ("problem",)))
+    shown = {name: value for name, value in report.items() if name not in said}
     print_report("Verification", shown)
     if len(report["engines"]) > 1:
         for span in report["engines"]:

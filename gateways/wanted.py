@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 
 class Wanted(NamedTuple):
-    """`feeds` are file:PATH, tape:NAME or demo; `options` those of gateways.feeds.FeedOptions. A policy, a balance or a
-    currency that is None is the standing one. `speed` is max, live, or how many times as fast as the market."""
+    """`feeds` are file:PATH, tape:NAME or demo; `options` those of gateways.feeds.FeedOptions. What is not
+    chosen (no strategy, a policy, balance or currency that is None) is as it stands; no feed is the demo, on a desk
+    that had no other.
+    `speed` is max, live, or how many times as fast as the market."""
 
     feeds: Sequence[str]
     options: Mapping[str, Any]

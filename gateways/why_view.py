@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateways.cells import BAD, GOOD
+from gateways.evidence import fill_lines, size_lines
 from gateways.ledger_words import NOUNS, QUIET, Row, moment, money, result, safe, span, units, verdict, words
 
 HOW_CLOSED = {
@@ -101,6 +102,10 @@ def _texts(line: _Line, rules: bool) -> Iterator[Text]:
     yield text
     if node["type"] == "signal_assessed":
         yield from _rules(node, rules)
+        if node["sizing"]:
+            yield from (Text(line, QUIET) for line in size_lines(node["sizing"]))
+    elif node["type"] == "order_filled" and node["market"]:
+        yield from (Text(line, QUIET) for line in fill_lines(node))
 
 
 def _rules(node: Row, every: bool) -> Iterator[Text]:

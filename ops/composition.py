@@ -1,16 +1,21 @@
 """The only place that builds objects: settings in, a log that is proven durable out."""
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from adapters.connection import Connection, connect
 from adapters.embedded import EmbeddedServers
 from adapters.jetstream import JetStreamLog
 from adapters.provision import provision, require_durable
-from domain.errors import DeskError
+from domain.errors import Unavailable
+from domain.operations import Recovery, Severity
+from ops.recovery import RecoveryTable
 from ops.settings import Settings
+
+log = logging.getLogger("cdb.composition")
 
 REVIVE_EVERY_S = 0.2
 
@@ -27,9 +32,19 @@ async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
         monitor_url = servers.nats_monitor_url if servers else settings.nats_monitor_url
         connection = await stack.enter_async_context(await connect(url, budget_s=settings.retry_budget_seconds))
         if servers:
-            await stack.enter_async_context(_kept_alive(connection, servers))
+            connection.revive = partial(_start, servers)
+            await stack.enter_async_context(_kept_alive(connection, settings))
         await require_durable(connection, monitor_url, allow_memory=settings.allow_memory_only)
         await provision(connection)
+        yield JetStreamLog(connection)
+
+
+@asynccontextmanager
+async def open_running(settings: Settings, budget_s: float) -> AsyncIterator[JetStreamLog]:
+    """The log by a server that runs already, as quickly as can be: nothing is started, proven or provided, because a
+    desk that runs has done so. Raises Unavailable."""
+    url = settings.nats_url or EmbeddedServers(settings.data_dir).running_nats()
+    async with await connect(url, budget_s=budget_s) as connection:
         yield JetStreamLog(connection)
 
 
@@ -42,24 +57,25 @@ async def _start(servers: EmbeddedServers) -> None:
 
 
 @asynccontextmanager
-async def _kept_alive(connection: Connection, servers: EmbeddedServers) -> AsyncIterator[None]:
-    """A lost embedded server is started again at once: whatever waits for it goes on within its retry budget."""
-    lost = asyncio.Event()
+async def _kept_alive(connection: Connection, settings: Settings) -> AsyncIterator[None]:
+    """A lost embedded server is started again at once, unless the recovery table has another way: whatever waits for
+    it goes on within its retry budget. A supervisor takes this over with `connection.revive`."""
+    recovery = RecoveryTable.changed(settings.recovery).decide("nats", Unavailable(), Severity.MEDIUM)
 
     async def revive() -> None:
         while True:
-            if connection.is_up:
-                await lost.wait()
-            lost.clear()
-            with contextlib.suppress(DeskError):  # killed again while it starts: once more
-                await _start(servers)
+            await connection.lost()
+            if connection.revive:
+                try:
+                    await connection.revive()
+                except Exception as error:  # killed again while it starts: once more
+                    log.warning("the embedded nats-server could not be started again: %s", error)
             await asyncio.sleep(REVIVE_EVERY_S)  # the client needs a moment to find it
 
-    connection.on_loss(lost.set)
-    reviving = asyncio.create_task(revive(), name="embedded nats-server")
+    reviving = asyncio.create_task(revive(), name="embedded nats-server") if recovery is Recovery.RESTART else None
     try:
         yield
     finally:
-        connection.off_loss(lost.set)
-        reviving.cancel()
-        await asyncio.gather(reviving, return_exceptions=True)
+        if reviving:
+            reviving.cancel()
+            await asyncio.gather(reviving, return_exceptions=True)

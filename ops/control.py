@@ -5,33 +5,32 @@ import getpass
 import os
 import uuid
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, aclosing
-from decimal import Decimal
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from adapters.commands import send_command
 from adapters.jetstream import JetStreamLog
-from adapters.ledger import StoredLedger
-from adapters.progress import is_running, only_one
+from adapters.progress import ask_reached, is_running, only_one
 from adapters.tape_log import StoredTape
 from domain.engine import prepare
 from domain.errors import InvalidInput, Unavailable
-from domain.events import LEDGER_EVENT, InstructionApplied, InstructionRefused, LedgerEvent
+from domain.events import InstructionApplied, InstructionRefused
 from domain.instructions import Instruction, OrderRequested, StrategyActivated
 from domain.instruments import instrument_for
 from domain.tape import position
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
+from ops.amounts import nanos_of, refuse_oversized
 from ops.core import Core
+from ops.ledger_reader import LedgerReader
+from ops.ledger_rows import on_tape
 from ops.session import put_latched
 from ops.takeover import make_current
 
 ANSWER_S = 30.0
-ASK_AGAIN_S = 0.05
-NANOS = 1_000_000_000
-MOST = 1_000_000_000  # lots or a price: what is larger is a slip, and its nanos would not fit
 
 Asked = TypeVar("Asked", bound=Instruction)
 
@@ -40,7 +39,7 @@ class Outcome(NamedTuple):
     """Where an instruction stands, and what the engine answered."""
 
     instruction_id: str
-    tape: str  # main:1234
+    tape: str  # tape:1234
     ledger: str  # main:567; "": no engine has decided yet
     applied: bool
     reason: str  # of a refusal, or why there is no answer
@@ -67,63 +66,62 @@ def order_requested(terms: Mapping[str, Any]) -> OrderRequested:
     """An order as a person types it: symbol, side, type, lots, and prices as decimals. Raises InvalidInput."""
     instrument = instrument_for(terms["symbol"])
     prices = {name: terms.get(name) for name in ("limit", "trigger", "stop", "target")}
+    quantity_nanos = nanos_of("lots", terms["lots"], instrument.contract_size)
+    refuse_oversized(instrument, quantity_nanos)
     return said(
         OrderRequested,
         symbol=instrument.symbol,
         side=terms["side"],
         type=terms["type"],
-        quantity_nanos=_nanos("lots", terms["lots"], instrument.contract_size),
+        quantity_nanos=quantity_nanos,
         time_in_force=terms["time_in_force"],
         expires_at_ns=terms["expires_at_ns"],
-        **{f"{name}_nanos": _nanos(name, price) for name, price in prices.items() if price is not None},
+        **{f"{name}_nanos": nanos_of(name, price) for name, price in prices.items() if price is not None},
     )
 
 
-def _nanos(name: str, value: Decimal, unit: int = 1) -> int:
-    if not 0 < value <= MOST:
-        raise InvalidInput(f"{name} {value} is not above 0 and at most {MOST:,}")
-    nanos = value * unit * NANOS
-    if nanos != int(nanos):
-        raise InvalidInput(f"{name} {value} has more decimals than the desk keeps; round it")
-    return int(nanos)
-
-
 def refuse_impossible(instruction: Instruction) -> None:
-    """Refuse at the tape's door what no engine could fold, for a tape keeps it for ever. Raises InvalidInput."""
+    """Refuse at the tape's door what no engine could fold or trade: a tape keeps it for ever. Raises InvalidInput."""
     if isinstance(instruction, StrategyActivated):
         handler, parameters, _ = prepare(instruction.strategy, instruction.version, dict(instruction.parameters))
         for symbol in instruction.symbols:
             handler.initial(parameters, instrument_for(symbol))
+    elif isinstance(instruction, OrderRequested):
+        refuse_oversized(instrument_for(instruction.symbol), instruction.quantity_nanos)
 
 
 async def instruct(
-    log: JetStreamLog, desk: str, instruction: Instruction, latch: HaltLatch, *, also_resting: bool = True
+    log: JetStreamLog,
+    desk: str,
+    instruction: Instruction,
+    latch: HaltLatch,
+    *,
+    also_resting: bool = True,
+    answer_s: float = ANSWER_S,
 ) -> Outcome:
-    """Put an instruction on a desk's tape and wait for the engine's answer.
+    """Put an instruction on a desk's tape and wait for the engine's answer, at most `answer_s`.
 
-    The running desk is asked; where its engine does not run, there is no answer yet. If no desk runs, this process
-    writes the tape and decides on it, unless `also_resting` is False. Raises InvalidInput for a desk without a tape,
-    Conflict when the desk starts at this moment, Unavailable.
+    The running desk is asked; where its engine does not decide, there is no answer yet. If no desk runs, this process
+    writes the tape and decides on it, unless `also_resting` is False. An id that was said before has its answer
+    already. Raises InvalidInput for a desk without a tape, Conflict when the desk starts at this moment, Unavailable.
     """
     refuse_impossible(instruction)
-    ledger = StoredLedger(log, desk)
-    known = (await ledger.end()).number
     if await is_running(log.connection, desk, "ws"):
         ordinal, decided = await send_command(log.connection, desk, instruction), False
     elif also_resting:
-        ordinal, decided = await _instruct_resting(log, desk, instruction, latch), True
+        ordinal, decided = await _instruct_resting(log, desk, instruction, latch)
     else:
         raise Unavailable(f"nobody writes the tape of desk {desk}{await _others(log, desk)}")
-    if not decided and not await is_running(log.connection, desk, "core"):
-        return Outcome(instruction.id, position(desk, ordinal), "", False, "no engine runs: it decides when it starts")
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            return await _answer(ledger, known, desk, ordinal, instruction.id)
-    except TimeoutError:
-        raise Unavailable(
-            f"{instruction.kind} stands on the tape at {position(desk, ordinal)}, but no engine decided on it within "
-            f"{ANSWER_S:g} s; see `cdb status`"
-        ) from None
+    undecided = Outcome(instruction.id, on_tape(ordinal), "", False, "no engine runs: it decides when it starts")
+    if not decided:
+        if not await is_running(log.connection, desk, "core"):
+            return undecided
+        try:
+            async with asyncio.timeout(answer_s):
+                await ask_reached(log.connection, desk, ordinal)
+        except TimeoutError:
+            return undecided._replace(reason=f"no engine decided on it within {answer_s:g} s; see `cdb status`")
+    return await _answer(log, desk, instruction.id)
 
 
 async def _others(log: JetStreamLog, desk: str) -> str:
@@ -132,43 +130,39 @@ async def _others(log: JetStreamLog, desk: str) -> str:
     return "" if desk in tapes else f", which has no tape yet; there are {', '.join(tapes) or 'none'}"
 
 
-async def _instruct_resting(log: JetStreamLog, desk: str, instruction: Instruction, latch: HaltLatch) -> int:
-    """Write it as the desk's own services would, in their place. A halt that waits goes first, as it was said first."""
+async def _instruct_resting(
+    log: JetStreamLog, desk: str, instruction: Instruction, latch: HaltLatch
+) -> tuple[int, bool]:
+    """Write it as the desk's own services would, in their place; the ordinal, and whether it is decided on. A halt that
+    waits goes first, as it was said first."""
     tape = StoredTape(log, desk)
     async with AsyncExitStack() as places:
         await places.enter_async_context(only_one(log.connection, desk, "ws"))
         if not (await tape.end()).ordinal:
             raise InvalidInput(f"desk {desk} has no tape yet: give it a feed first (`cdb up --feed ...`)")
-        await make_current(log, desk)
+        await make_current(log, tape)
         async with Sequencer.open(tape) as sequencer:
             if not sequencer.standing.engine:
                 raise InvalidInput(f"tape {desk!r} is a dataset, no desk decides on it; `cdb tapes` lists the tapes")
         await put_latched(tape, latch)
         async with Sequencer.open(tape) as sequencer:
             ordinal = await sequencer.submit(instruction)
-        if not await is_running(log.connection, desk, "core"):
-            await places.enter_async_context(only_one(log.connection, desk, "core"))
-            await Core(log, desk, tape).run(until=ordinal)
-    return ordinal
+        if await is_running(log.connection, desk, "core"):
+            return ordinal, False
+        await places.enter_async_context(only_one(log.connection, desk, "core"))
+        await Core(log, desk, tape).run(until=ordinal)
+    return ordinal, True
 
 
-async def _answer(ledger: StoredLedger, after: int, desk: str, ordinal: int, instruction_id: str) -> Outcome:
-    wanted = f'"instruction_id":"{instruction_id}"'.encode()
-    while True:
-        async with aclosing(ledger.read(after)) as pages:
-            async for page in pages:
-                for recorded in page:
-                    if wanted in recorded.line:
-                        return _outcome(desk, ordinal, LEDGER_EVENT.validate_json(recorded.line))
-                after = page[-1].number if page else after
-        await asyncio.sleep(ASK_AGAIN_S)
-
-
-def _outcome(desk: str, ordinal: int, event: LedgerEvent) -> Outcome:
+async def _answer(log: JetStreamLog, desk: str, instruction_id: str) -> Outcome:
+    """What the ledger says about an instruction that was decided on, now or when it was said first."""
+    wanted, reader = b'"instruction_id":' + to_json(instruction_id), LedgerReader(log, desk)
+    [recorded] = await reader.newest(0, await reader.end(), 1, lambda line: wanted in line)
+    event = reader.event(recorded)
     assert isinstance(event, InstructionApplied | InstructionRefused)
     return Outcome(
         event.instruction_id,
-        position(desk, ordinal),
+        on_tape(event.ordinal),
         position(desk, event.number),
         isinstance(event, InstructionApplied),
         event.reason if isinstance(event, InstructionRefused) else "",

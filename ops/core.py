@@ -17,7 +17,7 @@ from domain.errors import Diverged
 from domain.events import LedgerEvent
 from domain.ports import LedgerEnd, Log, Recorded, TapeLog
 from domain.snapshot import restore, save
-from domain.tape import position
+from ops.ledger_rows import on_tape
 from ops.takeover import kept_state
 from ops.warm import warmed_up
 
@@ -31,12 +31,18 @@ class Core:
     of events once they are."""
 
     def __init__(
-        self, store: Log, desk: str, tape: TapeLog, *, observe: Callable[[list[LedgerEvent]], None] | None = None
+        self,
+        store: Log,
+        desk: str,
+        tape: TapeLog,
+        *,
+        observe: Callable[[list[LedgerEvent]], None] | None = None,
+        snapshots: SnapshotStore | None = None,
     ):
         self.tape, self.desk = tape, desk
         self._store = store
         self.ledger = StoredLedger(store, desk)
-        self.snapshots = SnapshotStore(store, desk)
+        self.snapshots = snapshots or SnapshotStore(store, desk)
         self.engine = Engine()
         self.folded = 0
         self.commit_ms = 0.0  # from the newest decisions' messages at hand to the decisions durable
@@ -105,7 +111,7 @@ class Core:
             computed, stands = _line(event), await recorded.take(event.number)
             if stands != computed:
                 found = stands.decode(errors="replace") if stands is not None else None
-                raise Diverged(event.number, position(self.desk, event.ordinal), found, computed.decode())
+                raise Diverged(event.number, on_tape(event.ordinal), found, computed.decode())
         if fresh:
             self._end = await self.ledger.append([Recorded(event.number, _line(event)) for event in fresh], self._end)
             if self._observe:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,18 @@ from domain.instruments import canonical_symbol
 from domain.ports import Log
 from domain.signals.handler import REGISTRY
 from domain.tape import position, utc
-from gateways.feeds.files import read_files
 from gateways.terminal import Progressing, configure_logging
 from ops import settings as settings_file
 from ops.composition import open_log
 from ops.datasets import ingest
 from ops.ledger_queries import LedgerQueries
-from ops.plans import feed_options, reading
+from ops.ledger_rows import on_tape
+from ops.plans import files_of
 from ops.rejects import written_rejects
 from ops.tape_lookup import must_stand
 from ops.trading import TradingOperations
 from ops.verify import verify
 from ops.warm import warmed_up
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Desk(TradingOperations, LedgerQueries):
@@ -53,7 +50,7 @@ class Desk(TradingOperations, LedgerQueries):
     async def ingest(
         self, paths: Sequence[Path], options: Mapping[str, Any], tape: str | None, progress: Progressing
     ) -> Mapping[str, Any]:
-        files = read_files(paths, feed_options(options), reading(progress))
+        files = await files_of(self._settings, paths, options, progress)
         rejects = written_rejects(self._settings, files)
         async with open_log(self._settings) as log:
             done = await ingest(log, files, tape, lambda ticks: progress("tape", ticks, len(files.ticks), "ticks"))
@@ -64,9 +61,9 @@ class Desk(TradingOperations, LedgerQueries):
             return [await _tape_row(log, subject.removeprefix("tape.")) for subject in await log.subjects("tape.*")]
 
     async def signals(
-        self, symbol: str | None, strategy: str | None, start: datetime | None, end: datetime | None
+        self, symbol: str | None, strategy: str | None, start_ns: int | None, end_ns: int | None
     ) -> Sequence[Mapping[str, Any]]:
-        desk, first, last = self._settings.desk, _nanos(start), _nanos(end)
+        desk = self._settings.desk
         wanted = canonical_symbol(symbol) if symbol else None
         async with open_log(self._settings) as log, aclosing(StoredLedger(log, desk).read()) as pages:
             await must_stand(log, StoredTape(log, desk))
@@ -77,8 +74,8 @@ class Desk(TradingOperations, LedgerQueries):
                 if isinstance(event := LEDGER_EVENT.validate_json(recorded.line), SignalRaised)
                 and wanted in (None, event.symbol)
                 and strategy in (None, event.strategy)
-                and (first is None or event.bar_time_ns >= first)
-                and (last is None or event.bar_time_ns < last)
+                and (start_ns is None or _time_ns(event) >= start_ns)
+                and (end_ns is None or _time_ns(event) < end_ns)
             ]
 
     async def verify(self, progress: Progressing, engines: Path | None = None) -> Mapping[str, Any]:
@@ -119,13 +116,14 @@ def _signal_row(event: SignalRaised, desk: str) -> dict[str, Any]:
         "version": event.version,
         "symbol": event.symbol,
         "side": event.side,
-        "bar_time": utc(event.bar_time_ns),
+        "bar_time": utc(event.bar_time_ns) if event.bar_time_ns else None,
+        "occurred_at": utc(event.occurred_at_ns),
         "level": _decimal(event.level_nanos),
         "entry": _decimal(event.entry_nanos),
         "stop": _decimal(event.stop_nanos) if event.stop_nanos else None,
         "target": _decimal(event.target_nanos) if event.target_nanos else None,
         "confidence": event.confidence_ppm,
-        "position": position(desk, event.ordinal),
+        "position": on_tape(event.ordinal),
     }
 
 
@@ -133,5 +131,6 @@ def _decimal(nanos: int) -> str:
     return f"{Decimal(nanos).scaleb(-9):.9f}"
 
 
-def _nanos(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // timedelta(microseconds=1) * 1000
+def _time_ns(event: SignalRaised) -> int:
+    """Of its bar; a signal from outside has none and counts from when it came."""
+    return event.bar_time_ns or event.occurred_at_ns

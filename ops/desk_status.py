@@ -17,6 +17,7 @@ from domain.errors import TapeBroken, Unavailable
 from domain.events import InstructionApplied, LedgerEvent
 from domain.instruments import NANOS
 from domain.money import PPM
+from domain.objectives import OUTCOMES
 from domain.orders import PURPOSES, STATES, STOP_EXIT, TARGET_EXIT, TIMES_IN_FORCE, TYPES
 from domain.ports import Log
 from domain.snapshot import restore
@@ -30,7 +31,7 @@ from ops.takeover import kept_state
 from ops.tape_lookup import must_stand, row_at
 
 SERVICES = ("ws", "core", "risk", "execution")
-ANSWER_S = 0.3
+ANSWER_S = 1.0
 MAX_ANSWER_BYTES = 64 * 1024
 LAST_EVENTS = 5
 LOOK_BACK = 10_000  # events among which the last ones worth a line are looked for
@@ -154,20 +155,21 @@ def _account(engine: Engine) -> dict[str, Any]:
         "fees": decimal(int(account["fees"])),
         "today": decimal(equity - int(account["day_balance"])),
         "breached": bool(account["breached"]),
-        "daily_room": _room(equity, int(account["daily_limit"]), initial, limits.daily_loss_ppm if limits else 0),
-        "total_room": _room(equity, int(account["total_limit"]), initial, limits.max_loss_ppm if limits else 0),
+        "daily_room": _room(equity, int(account["daily_limit"]), initial, limits.daily_loss_ppm if limits else None),
+        "total_room": _room(equity, int(account["total_limit"]), initial, limits.max_loss_ppm if limits else None),
+        "objectives": OUTCOMES[account["outcome"]] if limits and limits.profit_target_ppm is not None else None,
         "trading_days": int(account["trading_days"]),
         "trading_days_min": limits.trading_days_min if limits else 0,
         "profit": decimal(balance - initial),
         "profit_target": decimal(_share(initial, limits.profit_target_ppm))
-        if limits and limits.profit_target_ppm
+        if limits and limits.profit_target_ppm is not None
         else None,
     }
 
 
-def _room(equity: int, limit: int, initial: int, loss_ppm: int) -> dict[str, str] | None:
+def _room(equity: int, limit: int, initial: int, loss_ppm: int | None) -> dict[str, str] | None:
     """How far equity may fall, of how much at the most; None where there is no such limit."""
-    if not limit:
+    if loss_ppm is None:
         return None
     return {"limit": decimal(limit), "left": decimal(equity - limit), "of": decimal(_share(initial, loss_ppm))}
 

@@ -34,32 +34,47 @@ class Status(NamedTuple):
 class Health:
     """The services of this process. The supervisor says that they start, fail and stop; they say when they are ready,
     and what their figures are (lag, ordinal, latency). A stage (risk of core) is as the service is that it is part of,
-    with figures of its own."""
+    with figures of its own. `needs` names the component that a service cannot do without: while that one is not ready,
+    neither is the service, which says why."""
 
-    def __init__(self, stages: Mapping[str, str] | None = None, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._now_ns, self._stages = now_ns, stages or {}
+    def __init__(
+        self,
+        stages: Mapping[str, str] | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+        *,
+        needs: Mapping[str, str] | None = None,
+    ) -> None:
+        self._now_ns, self._stages, self._needs = now_ns, stages or {}, needs or {}
         self._began_ns = now_ns()
         self._statuses: dict[str, Status] = {}
         self._figures: dict[str, dict[str, Figure]] = {}
 
     def starting(self, service: str) -> None:
-        self._become(service, "starting", self.status(service).error, PATIENCE)
+        self._become(service, "starting", self._error_of(service), PATIENCE)
 
     def ready(self, service: str) -> None:
-        self._become(service, "ready", self.status(service).error, "")
+        self._become(service, "ready", self._error_of(service), "")
 
     def failing(self, service: str, error: str, advice: str) -> None:
         self._become(service, "failing", error, advice)
 
     def stopped(self, service: str, error: str | None, advice: str) -> None:
-        self._become(service, "stopped", error or self.status(service).error, advice)
+        self._become(service, "stopped", error or self._error_of(service), advice)
 
     def measure(self, service: str, **figures: Figure) -> None:
         """Set named figures; the others stay."""
         self._figures.setdefault(service, {}).update(figures)
 
     def status(self, service: str) -> Status:
-        return self._statuses.get(self._stages.get(service, service)) or Status("starting", self._began_ns)
+        name = self._stages.get(service, service)
+        own = self._statuses.get(name) or Status("starting", self._began_ns)
+        needed = self._statuses.get(self._needs.get(name, ""))
+        if own.state not in ("starting", "ready") or needed is None or needed.error is None:
+            return own
+        error = f"{self._needs[name]}: {needed.error}"
+        if needed.state == "ready":
+            return own._replace(error=own.error or error)
+        return Status("failing", needed.since_ns, error, needed.advice)
 
     def figures(self, service: str) -> Mapping[str, Figure]:
         return self._figures.get(service, {})
@@ -67,8 +82,11 @@ class Health:
     def uptime_seconds(self) -> float:
         return round((self._now_ns() - self._began_ns) / 1e9, 3)
 
+    def _error_of(self, service: str) -> str | None:
+        return self._statuses[service].error if service in self._statuses else None
+
     def _become(self, service: str, state: State, error: str | None, advice: str) -> None:
-        before = self.status(service)
+        before = self._statuses.get(service) or Status("starting", self._began_ns)
         since_ns = before.since_ns if before.state == state else self._now_ns()
         self._statuses[service] = Status(state, since_ns, error, advice)
 
@@ -143,7 +161,8 @@ def health_app(health: Health, service: str, desk: str) -> "FastAPI":
 
 
 def _listen(service: str, host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, asyncio sends without delay
     try:
         if sys.platform != "win32":  # there the option would let two processes share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,7 +6,6 @@ An id is a number of the ledger, `123` or `main:123`, or a place on the tape, `t
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from adapters.tape_log import StoredTape
@@ -25,7 +24,6 @@ from ops.tape_lookup import account_currency, must_stand, row_at
 
 SHOWN = 50  # events of a listing that says neither where to begin nor how many
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = re.compile(r"(?:([a-z0-9][a-z0-9_-]{0,31}):)?([1-9][0-9]{0,17})")
 _BOOKED = b'"type":"fill_booked"'
 
@@ -44,8 +42,8 @@ class LedgerQueries:
         self,
         *,
         types: Sequence[str] = (),
-        start: datetime | None = None,
-        end: datetime | None = None,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
         after: int | None = None,
         last: int | None = None,
         correlation: str | None = None,
@@ -53,7 +51,7 @@ class LedgerQueries:
     ) -> AsyncGenerator[Mapping[str, Any], None]:
         """Rows of the ledger, see Wanted."""
         desk = self._settings.desk
-        wanted = Wanted.of(desk, types, start, end, after, last, correlation, symbol)
+        wanted = Wanted.of(desk, types, start_ns, end_ns, after, last, correlation, symbol)
         async with open_log(self._settings) as log, aclosing(events(log, desk, wanted)) as rows:
             async for row in rows:
                 yield row
@@ -216,8 +214,8 @@ class Wanted(NamedTuple):
         cls,
         desk: str,
         types: Sequence[str],
-        start: datetime | None,
-        end: datetime | None,
+        start_ns: int | None,
+        end_ns: int | None,
         after: int | None,
         last: int | None,
         correlation: str | None,
@@ -236,11 +234,11 @@ class Wanted(NamedTuple):
         chain = parse_id(correlation, desk) if correlation else None
         if chain and chain.on_tape:
             raise InvalidInput(f"correlation {correlation!r} is a place on the tape; `cdb why {correlation}` shows it")
-        begins = start is not None or after is not None or chain is not None
+        begins = start_ns is not None or after is not None or chain is not None
         return cls(
             frozenset(types),
-            _nanos(start),
-            _nanos(end),
+            start_ns,
+            end_ns,
             after or 0,
             last or (None if begins else SHOWN),
             chain.number if chain else None,
@@ -312,7 +310,3 @@ class _OrderSymbols:
                 self._known[event.order] = order.symbol if isinstance(order, OrderPlaced) else ""
             row["symbol"] = self._known[event.order] or None
         return row if symbol in (None, row.get("symbol")) else None
-
-
-def _nanos(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -17,9 +17,9 @@ EVENT_TYPES: tuple[str, ...] = tuple(shape.model_fields["type"].default for shap
 
 # Of these, 0 says that there is none.
 _NONE_IF_0 = frozenset(
-    "limit_nanos trigger_nanos stop_nanos target_nanos displayed_nanos daily_limit_nanos total_limit_nanos "
-    "expires_at_ns bar_time_ns order oco".split()
+    "limit_nanos trigger_nanos stop_nanos target_nanos displayed_nanos expires_at_ns bar_time_ns order oco".split()
 )
+_EVIDENCE = ("sizing", "market")
 _EVENT_NUMBERS = ("order", "oco")
 _TIMES = ("occurred_at_ns", "bar_time_ns", "expires_at_ns", "active_from_ns", "first_time_ns", "last_time_ns")
 _PLACE = {"number", "ordinal", "causation", "correlation", "occurred_at_ns", "type"}
@@ -95,7 +95,8 @@ def instruction_row(ordinal: int, instruction: Instruction, desk: str) -> dict[s
 
 
 def _readable(says: Mapping[str, Any], desk: str) -> dict[str, Any]:
-    """The same with readable names and values; what lies deeper (a policy, rules) keeps its own named units."""
+    """The same with readable names and values, evidence too; a policy and rules, which lie deeper, keep their own named
+    units."""
     return dict(_field(name, value, desk) for name, value in says.items())
 
 
@@ -107,4 +108,6 @@ def _field(name: str, value: Any, desk: str) -> tuple[str, Any]:
         return name.removesuffix("_ns"), None if absent else utc(value)
     if name in _EVENT_NUMBERS:
         return name, None if absent else position(desk, value)
+    if name in _EVIDENCE and value:
+        return name, _readable(value, desk)
     return name, list(value) if isinstance(value, tuple) else value

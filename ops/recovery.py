@@ -48,6 +48,9 @@ class RecoveryTable(BaseModel):
     ws: ComponentRecovery = ComponentRecovery()
     core: ComponentRecovery = ComponentRecovery()
     nats: ComponentRecovery = ComponentRecovery(medium=Recovery.RESTART)
+    snapshots: ComponentRecovery = ComponentRecovery(medium=Recovery.FALLBACK, high=Recovery.FALLBACK)  # a shortcut
+    feeds: ComponentRecovery = ComponentRecovery(high=Recovery.EMERGENCY_STOP)  # a reader at fault would fail again
+    calendar: ComponentRecovery = ComponentRecovery(high=Recovery.EMERGENCY_STOP)
     postgres: ComponentRecovery = ComponentRecovery(  # it holds derived data only: the desk can do without
         medium=Recovery.RESTART, high=Recovery.FALLBACK, critical=Recovery.RESTART
     )

@@ -1,4 +1,5 @@
-"""The services of a desk, supervised: `ws` (feed, sequencer, commands) and `core` (the engine), together or apart."""
+"""The services of a desk, supervised: `ws` (feed, sequencer, commands) and `core` (the engine), together or apart, and
+beside them the connection to NATS that they stand on: lost, none of them is ready."""
 
 import asyncio
 import contextlib
@@ -7,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from adapters.breaker import Breaker, Change, GuardedLog
+from adapters.breaker import Change, GuardedLog
 from adapters.commands import serve_commands
 from adapters.connection import Refused
 from adapters.embedded import private_folder
@@ -15,13 +16,15 @@ from adapters.jetstream import JetStreamLog
 from adapters.ops_log import OpsLog
 from adapters.progress import ask_reached, only_one, serve_reached
 from adapters.tape_log import StoredTape
-from domain.errors import DeskError, InvalidInput, Overlap
+from domain.errors import DeskError, InvalidInput, Overlap, Unavailable
 from domain.events import LedgerEvent
 from domain.instructions import Instruction
+from gateways.file_feed import fed_of
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
 from ops.control import refuse_impossible
 from ops.core import Core
+from ops.dependencies import Dependency, OptionalSnapshots, breaker_of
 from ops.health import Health, serve_health
 from ops.recovery import RecoveryTable
 from ops.session import Plan, Tally, activations_of, beside, carry_out, put_latched
@@ -30,6 +33,8 @@ from ops.supervisor import Supervisor, breaker_events
 from ops.takeover import make_current
 
 STAGES = {"risk": "core", "execution": "core"}  # parts of the engine's one loop: they are as it is
+NATS = "nats"
+NEEDS = {"ws": NATS, "core": NATS}
 MEASURE_EVERY_S = 0.5
 SAVE_S = 2.0
 
@@ -57,18 +62,22 @@ class DeskServices:
         self._activations = activations_of(plan) if plan else []
         self._observe, self._progress = observe, progress
         self._latch = halt_latch(settings)
-        self._breaker = Breaker(
-            "nats",
-            failures=settings.breaker_failures,
-            open_seconds=settings.breaker_open_seconds,
-            successes=settings.breaker_successes,
-            on_change=self._on_breaker,
-        )
+        self._table = RecoveryTable.changed(settings.recovery)
         self._ops: OpsLog | None = None
-        store = GuardedLog(log, self._breaker)
-        self._tape = StoredTape(store, settings.desk)
-        self.health, self.tally, self.ticks_added = Health(STAGES), Tally(), 0
-        self.core = Core(store, settings.desk, self._tape, observe=self._decided)
+        self._store = GuardedLog(log, breaker_of(settings, NATS, partial(self._on_breaker, NATS)))
+        self._tape = StoredTape(self._store, settings.desk)
+        self.health, self.tally, self.ticks_added = Health(STAGES, needs=NEEDS), Tally(), 0
+        self._fed_before: int | None = None
+        snapshots = breaker_of(settings, "snapshots", partial(self._on_breaker, "core"))
+        self.core = Core(
+            self._store,
+            settings.desk,
+            self._tape,
+            observe=self._decided,
+            snapshots=OptionalSnapshots(
+                log, settings.desk, Dependency(snapshots, self._table, emergency_stop=self.emergency_stop)
+            ),
+        )
 
     async def run(self, names: Sequence[str], *, until_fed: bool = False) -> None:
         """Run these services until they are cancelled, or with `until_fed` until the whole feed is decided on.
@@ -96,9 +105,9 @@ class DeskServices:
                 await stack.enter_async_context(only_one(self._log.connection, settings.desk, name))
             if "ws" in names:
                 current = (self._plan.files, self._plan.engines) if self._plan else ()
-                await make_current(self._log, settings.desk, *current)
+                await make_current(self._log, self._tape, *current)
                 await put_latched(self._tape, self._latch)
-            self._ops = await stack.enter_async_context(OpsLog.open(self._log))
+            self._ops = await stack.enter_async_context(OpsLog.open(self._store))
             await stack.enter_async_context(serve_health(health, mine, settings.host, desk=settings.desk))
             await self._supervised(names, self._ops, until_fed=until_fed)
 
@@ -109,6 +118,7 @@ class DeskServices:
         lives: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "ws": lambda: self._ws(ended, together="core" in names, until_fed=until_fed),
             "core": self._core,
+            NATS: self._nats,
         }
 
         async def live(name: str) -> None:
@@ -123,14 +133,15 @@ class DeskServices:
             if until_fed and not ended.done():
                 ended.set_exception(faults[-1])  # the feed will never be decided on: nobody must wait for it
 
-        table = RecoveryTable.changed(self._settings.recovery)
-        running = [
-            asyncio.create_task(
-                Supervisor(self.health, table, record=ops.record).run({name: partial(live, name)}, stop),
-                name=f"supervisor of {name}",
-            )
-            for name in names
-        ]
+        connection = self._log.connection
+        revive, connection.revive = connection.revive, None  # from here on it is started again as the table says
+        restarts = {NATS: revive} if revive else {}
+
+        def supervised(name: str) -> Coroutine[Any, Any, None]:
+            supervisor = Supervisor(self.health, self._table, record=ops.record, restarts=restarts)
+            return supervisor.run({name: partial(live, name)}, stop)
+
+        running = [asyncio.create_task(supervised(name), name=f"supervisor of {name}") for name in (NATS, *names)]
         try:
             done, _ = await asyncio.wait({*running, ended}, return_when=asyncio.FIRST_COMPLETED)
             for finished in done:
@@ -139,10 +150,18 @@ class DeskServices:
             for supervisor in running:
                 supervisor.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            connection.revive = revive
 
     async def emergency_stop(self, reason: str) -> None:
         """Halt the desk; its sequencer looks at the latch before every message."""
         self._latch.set("supervisor", reason)
+
+    async def _nats(self) -> None:
+        """The connection: its loss is a fault of its own, told at once and not when a service's patience ends."""
+        connection = self._log.connection
+        await connection.up()
+        self.health.ready(NATS)
+        raise Unavailable(f"the connection to NATS at {connection.place} was lost ({await connection.lost()})")
 
     async def _core(self) -> None:
         """The engine; ready once it has decided on all that was on the tape when it started."""
@@ -179,8 +198,10 @@ class DeskServices:
             async with serve_commands(self._log.connection, self._settings.desk, take):
                 self.health.ready("ws")
                 if self._plan:
-                    fed = await carry_out(self._plan, self._activations, sequencer, reached, self._progress)
-                    self.ticks_added += fed.ticks
+                    if self._fed_before is None:  # of this run's first life: a later one finds what it had added
+                        self._fed_before = fed_of(sequencer, self._plan.files)
+                    await carry_out(self._plan, self._activations, sequencer, reached, self._progress)
+                    self.ticks_added = len(self._plan.files.ticks) - self._fed_before
                     await reached(sequencer.end.ordinal)
                 if until_fed and not ended.done():
                     ended.set_result(None)
@@ -189,9 +210,9 @@ class DeskServices:
     async def _reached_elsewhere(self, ordinal: int) -> None:
         await ask_reached(self._log.connection, self._settings.desk, ordinal)
 
-    def _on_breaker(self, change: Change) -> None:
+    def _on_breaker(self, service: str, change: Change) -> None:
         if self._ops:
-            breaker_events("nats", self._ops.record)(change)
+            breaker_events(service, self._ops.record)(change)
 
     def _decided(self, events: list[LedgerEvent]) -> None:
         self.tally.observe(events)

@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,18 +13,22 @@ from domain.account import equity_of
 from domain.engine import ENGINE, Engine, prepare
 from domain.errors import InvalidInput
 from domain.events import FillBooked, LedgerEvent, SignalAssessed
-from domain.instructions import CalendarImported, Instructed, NewsEntry
+from domain.instructions import CalendarImported, NewsEntry
 from domain.instruments import instrument_for
 from domain.policy import PAPER_DEFAULT, Policy
 from domain.ports import Log, TapeLog
+from domain.signals.handler import Handler, Parameters
 from gateways.feeds.files import FileSet
 from gateways.feeds.news import calendar_parts
 from gateways.file_feed import Fed, Pace, admit, feed_files
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Activation, Sequencer
+from gateways.standing import Standing
 from ops.core import Core
 from ops.takeover import make_current
 from ops.warm import BALANCE_NANOS, CURRENCY
+
+DEFAULT_STRATEGY = "m5_bos_retest"
 
 T = TypeVar("T")
 
@@ -40,8 +43,8 @@ class StrategyChoice(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a session puts on the tape: what must stand before the first tick, then the feed's ticks. A policy or an
-    account that is None is the standing one, on a new desk `paper-default` and 100,000 USD."""
+    """What a session puts on the tape: what must stand before the first tick, then the feed's ticks. What is None, or
+    no strategy at all, is as it stands; on a new desk it is `m5_bos_retest`, `paper-default` and 100,000 USD."""
 
     files: FileSet
     strategies: list[StrategyChoice]
@@ -51,6 +54,7 @@ class Plan(NamedTuple):
     pace: Pace | None = None
     engines: Path | None = None  # a folder of older wheels, if an older engine left the desk behind the tape's end
     live: bool = False  # ticks are stamped with the time at which they come, and the clock ticks every second
+    symbols: tuple[str, ...] | None = None  # of strategies that stand; None: those that the tape never had
 
 
 class SessionReport(NamedTuple):
@@ -70,6 +74,7 @@ class SessionReport(NamedTuple):
     fills: int
     trades: int
     won: int
+    strategies: Sequence[str]
     policy: str
     currency: str
     initial_nanos: int
@@ -114,7 +119,7 @@ async def run_session(
     """
     started, tape, tally = time.perf_counter(), StoredTape(log, desk), Tally()
     activations = activations_of(plan)
-    await make_current(log, desk, plan.files, plan.engines)
+    await make_current(log, tape, plan.files, plan.engines)
     if latch:
         await put_latched(tape, latch)
     core = Core(log, desk, tape, observe=tally.observe)
@@ -132,8 +137,11 @@ async def run_session(
 
 async def put_latched(tape: TapeLog, latch: HaltLatch) -> None:
     """A halt that waits for a desk which rests becomes its next record, also where nothing else is to be written."""
+    halt = latch.pending()
+    if halt is None:
+        return
     async with Sequencer.open(tape) as sequencer:
-        if sequencer.standing.opened and (halt := latch.pending()):
+        if sequencer.standing.opened:
             await sequencer.submit(halt)
             latch.clear(halt.id)
 
@@ -155,6 +163,7 @@ def report_of(desk: str, plan: Plan, tally: Tally, engine: Engine, ticks_added: 
         fills=tally.events["order_filled"],
         trades=tally.trades.total(),
         won=tally.trades[True],
+        strategies=[f"{active.handler.name}@{active.handler.version}" for active in engine.strategies.values()],
         policy=engine.desk.policy_name,
         currency=engine.desk.currency,
         initial_nanos=int(account["initial"]),
@@ -182,7 +191,7 @@ async def carry_out(
 
 async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequencer) -> None:
     """What differs from the standing state, before the first tick. Symbols that a strategy had, it keeps."""
-    opened = sequencer.standing.account
+    strategies, opened = _strategies_of(plan, activations, sequencer.standing), sequencer.standing.account
     currency, balance = plan.account or (None, None)
     currency = currency or (opened.currency if opened else CURRENCY)
     balance = balance or (opened.initial_balance_nanos if opened else BALANCE_NANOS)
@@ -197,30 +206,28 @@ async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequ
         await sequencer.activate_policy(plan.policy or PAPER_DEFAULT)
     if plan.calendar:
         source, entries = plan.calendar
-        known = await _known_entries(sequencer.tape)
-        for part in calendar_parts([entry for entry in entries if entry not in known]):
+        for part in calendar_parts([entry for entry in entries if entry not in standing.calendar]):
             await sequencer.declare(CalendarImported, source=source, entries=part)
-    strategies = standing.strategies
-    await sequencer.activate_strategies(
-        [
-            activation._replace(symbols=tuple(sorted({*activation.symbols, *strategies[activation.strategy].symbols})))
-            if activation.strategy in strategies
-            else activation
-            for activation in activations
-        ]
-    )
+    await sequencer.activate_strategies(strategies)
 
 
-async def _known_entries(tape: TapeLog) -> set[NewsEntry]:
-    """Of calendars that stand on the tape; the whole tape is read for it, as its writer remembers none."""
-    async with aclosing(tape.read()) as pages:
-        return {
-            entry
-            async for page in pages
-            for message in page
-            if isinstance(message, Instructed) and isinstance(message.instruction, CalendarImported)
-            for entry in message.instruction.entries
-        }
+def _strategies_of(plan: Plan, activations: list[Activation], standing: Standing) -> list[Activation]:
+    """What shall run: what was chosen, or what stands with the symbols that are new to the tape, or the default."""
+    stood = standing.strategies
+    if not (activations or stood or standing.feeds):
+        activations = [_activation(StrategyChoice(DEFAULT_STRATEGY, symbols=plan.symbols), plan.files)]
+    elif not activations:
+        known = {file.symbol for feed in standing.feeds.values() for file in feed.files}
+        symbols = plan.symbols or tuple(symbol for symbol in plan.files.symbols if symbol not in known)
+        activations = [activation._replace(symbols=symbols) for activation in stood.values()]
+        for activation in activations:
+            _check_symbols(activation.strategy, activation.version, activation.parameters, symbols, plan.files)
+    return [
+        activation._replace(symbols=tuple(sorted({*activation.symbols, *stood[activation.strategy].symbols})))
+        if activation.strategy in stood
+        else activation
+        for activation in activations
+    ]
 
 
 def activations_of(plan: Plan) -> list[Activation]:
@@ -229,15 +236,23 @@ def activations_of(plan: Plan) -> list[Activation]:
 
 
 def _activation(choice: StrategyChoice, files: FileSet) -> Activation:
-    handler, parameters, _ = prepare(choice.name, choice.version, choice.parameters)
     symbols = sorted({*(choice.symbols or files.symbols)})
+    handler, parameters = _check_symbols(choice.name, choice.version, choice.parameters, symbols, files)
+    return Activation(handler.name, handler.version, parameters.model_dump(mode="json"), tuple(symbols))
+
+
+def _check_symbols(
+    name: str, version: int | None, chosen: Mapping[str, object], symbols: Iterable[str], files: FileSet
+) -> tuple[Handler, Parameters]:
+    """The strategy with its parameters, if it can run on these symbols. Raises InvalidInput, UnknownStrategy."""
+    handler, parameters, _ = prepare(name, version, dict(chosen))
     for symbol in symbols:
         if symbol not in files.symbols:
             raise InvalidInput(
                 f"symbol {symbol} is not in the feed, which has {', '.join(files.symbols)}; correct --symbol"
             )
         handler.initial(parameters, instrument_for(symbol))
-    return Activation(handler.name, handler.version, parameters.model_dump(mode="json"), tuple(symbols))
+    return handler, parameters
 
 
 async def beside(service: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:

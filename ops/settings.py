@@ -32,6 +32,12 @@ def _loopback(host: str) -> str:
     raise ValueError("it is not a loopback address")
 
 
+def _desk(name: str) -> str:
+    if name == "tape":
+        raise ValueError("tape:123 is a place on the tape of every desk")
+    return name
+
+
 def _recoverable(changes: str) -> str:
     try:
         RecoveryTable.changed(changes)
@@ -54,7 +60,7 @@ class Settings(BaseSettings):
         default=platformdirs.user_data_path("claire-de-binare", appauthor=False),
         description="Folder of everything the embedded servers keep; created for its owner only.",
     )
-    desk: str = Field(
+    desk: Annotated[str, AfterValidator(_desk)] = Field(
         default="main",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
         description="Name of the desk: up to 32 lower-case letters, digits, '-' and '_'.",

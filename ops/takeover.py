@@ -5,24 +5,21 @@ still belongs to the older engine, and the next attempt begins again.
 """
 
 from contextlib import aclosing
-from hashlib import sha256
 from pathlib import Path
 
 from adapters import subjects
 from adapters.ledger import StoredLedger
-from adapters.snapshots import SHA256, SnapshotStore
-from adapters.subjects import TOPIC
-from adapters.tape_log import StoredTape
+from adapters.snapshots import SnapshotStore, StateStore
 from domain.engine import ENGINE
 from domain.errors import Conflict, Diverged, InvalidInput
 from domain.instructions import EngineActivated, Instruction
 from domain.migration import Place, migrate, place
-from domain.ports import Append, Log, Recorded, TapeLog
-from domain.tape import position
+from domain.ports import Log, Recorded, TapeLog
 from gateways.clock import sessions_open
 from gateways.feeds.files import FileSet
 from gateways.file_feed import admit
 from gateways.sequencer import ACTOR, AUTHORITY, Sequencer
+from ops.ledger_rows import on_tape
 from ops.older_engine import OlderEngine, older_engine
 
 RELEASES = {1: "0.1.0"}  # the last release of each older engine, by which a person finds its wheel
@@ -30,19 +27,16 @@ RELEASES = {1: "0.1.0"}  # the last release of each older engine, by which a per
 
 async def kept_state(log: Log, desk: str, engine: int) -> bytes | None:
     """The state that `engine` took the desk over with; None when there is none or its bytes are not what was kept."""
-    message = await log.last(subjects.kept_state(desk, engine))
-    if message is None or sha256(message.data).hexdigest() != message.headers.get(SHA256):
-        return None
-    return message.data
+    return await StateStore(log, subjects.kept_state(desk, engine)).load()
 
 
-async def make_current(log: Log, desk: str, files: FileSet | None = None, engines: Path | None = None) -> None:
-    """Let this build's engine take a desk over that an older one left, unless the tape cannot take `files` anyway."""
-    tape = StoredTape(log, desk)
+async def make_current(log: Log, tape: TapeLog, files: FileSet | None = None, engines: Path | None = None) -> None:
+    """Let this build's engine take the desk of a tape over that an older one left, unless the tape cannot take `files`
+    anyway."""
     async with Sequencer.open(tape) as sequencer:
         if files is not None:
             admit(sequencer, files)
-        await take_over(log, desk, tape, sequencer, engines)
+        await take_over(log, tape.name, tape, sequencer, engines)
 
 
 async def take_over(log: Log, desk: str, tape: TapeLog, sequencer: Sequencer, engines: Path | None = None) -> None:
@@ -61,15 +55,14 @@ async def take_over(log: Log, desk: str, tape: TapeLog, sequencer: Sequencer, en
             f"desk {desk} is decided by engine {before}, this build is engine {ENGINE}: use the newer build, "
             "or another desk (--desk NEW)"
         )
-    subject = subjects.kept_state(desk, ENGINE)
-    kept = await log.last(subject)  # read first: whoever takes over meanwhile makes the append below a conflict
+    states = StateStore(log, subjects.kept_state(desk, ENGINE))
+    kept = await states.last()  # read first: whoever takes over meanwhile makes the append below a conflict
     end = (await tape.end()).ordinal
     if end != sequencer.end.ordinal:
         raise Conflict(f"tape {tape.name} grew to ordinal {end} meanwhile: another process writes it; try again")
     state = migrate(await _left_behind(log, desk, tape, before, end, engines))
-    if kept is None or kept.data != state:
-        headers = {TOPIC: "kept", SHA256: sha256(state).hexdigest()}
-        await log.append(Append(subject, state, headers, expected=kept.sequence if kept else 0))
+    if await states.load() != state:
+        await states.save(state, "kept", kept)
 
     def activation(ordinal: int, time_ns: int) -> Instruction:
         if ordinal != end + 1:
@@ -132,6 +125,6 @@ async def _decide(older: OlderEngine, desk: str, tape: TapeLog, ledger: StoredLe
                         fresh.append(Recorded(number, line))
                     elif (stands := await recorded.take(number)) != line:
                         found = stands.decode(errors="replace") if stands is not None else None
-                        raise Diverged(number, position(desk, older.ordinal), found, line.decode())
+                        raise Diverged(number, on_tape(older.ordinal), found, line.decode())
             if fresh:
                 end = await ledger.append(fresh, end)

@@ -1,34 +1,44 @@
 """What a trader and an operator do: run a feed, keep the desk up, halt and resume it, ask for orders."""
 
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from adapters.progress import only_one
+from adapters.tape_log import StoredTape
 from domain.errors import DeskError, InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
-from gateways.feeds.news import calendar_parts, read_calendar
-from gateways.halt_latch import MAX_REASON
+from domain.ports import Log
+from gateways.feeds.news import calendar_parts
+from gateways.halt_latch import MAX_REASON, HaltLatch
 from gateways.live_view import LiveView
-from gateways.terminal import Progressing
+from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
-from ops.composition import open_log
+from ops.amounts import refuse_far_prices
+from ops.composition import open_log, open_running
 from ops.control import Outcome, instruct, order_requested, said
-from ops.plans import open_plan
+from ops.ledger_reader import LedgerReader
+from ops.ledger_rows import event_row
+from ops.plans import Unfed, calendar_of, open_plan
 from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
-from ops.session import report_of, run_session
+from ops.session import Plan, report_of, run_session
 from ops.settings import Settings
+from ops.tape_lookup import newest_price
 from ops.warm import warmed_up
 from ops.watch import Watch
 
-STOP_S = 3.0  # how long a halt waits for a server that is away, before it is latched
+log = logging.getLogger("cdb.trading")
+
+JUDGED = ("signal_assessed", "order_placed")
+STOP_S = 2.0  # how long a halt waits for a server that is away, before it is latched; and then for its answer
 
 
 class TradingOperations:
@@ -45,6 +55,8 @@ class TradingOperations:
             only_one(log.connection, desk, "ws"),
             only_one(log.connection, desk, "core"),
         ):
+            if isinstance(plan, Unfed):
+                raise InvalidInput(plan.says)
             rejects, ticks = written_rejects(self._settings, plan.files), len(plan.files.ticks)
 
             def told(done: int) -> None:
@@ -66,11 +78,15 @@ class TradingOperations:
         await warmed_up(progress)
         async with AsyncExitStack() as stack:
             if wanted:
-                plan, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+                found, log = await stack.enter_async_context(open_plan(self._settings, wanted, progress))
+                plan = found if isinstance(found, Plan) else None
+                if isinstance(found, Unfed):
+                    err.print(f"no feed: orders and halts are taken, no tick comes; {found.says}", markup=False)
             else:
                 plan, log = None, await stack.enter_async_context(open_log(self._settings))
             rejects = written_rejects(self._settings, plan.files) if plan else None
-            watch = Watch(self._settings.desk, wanted.speed if wanted else "", len(plan.files.ticks) if plan else 0)
+            speed, ticks = (wanted.speed, len(plan.files.ticks)) if wanted and plan else ("no feed", 0)
+            watch = Watch(self._settings.desk, speed, ticks)
             desk = DeskServices(self._settings, log, plan, observe=watch.observe, progress=watch.progress)
             started = time.perf_counter()
             if console:
@@ -85,13 +101,16 @@ class TradingOperations:
     async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
         """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before
         its next record."""
-        settings, latch = self._settings.model_copy(update={"retry_budget_seconds": STOP_S}), halt_latch(self._settings)
+        desk, latch = self._settings.desk, HaltLatch(self._settings.data_dir / "halts", self._settings.desk)
         halt = said(TradingHalted, reason=reason.strip()[:MAX_REASON] or "no reason given", flatten=flatten)
         try:
-            async with open_log(settings) as log:
-                return (await instruct(log, settings.desk, halt, latch, also_resting=False))._asdict()
-        except DeskError as error:
-            return {"latched": str(latch.set(halt.actor, halt.reason, flatten=flatten)), "reason": str(error)}
+            async with open_running(self._settings, STOP_S) as store:
+                return (await instruct(store, desk, halt, latch, also_resting=False, answer_s=STOP_S))._asdict()
+        except Exception as error:  # whatever it is, the desk must stop
+            why = str(error) if isinstance(error, DeskError) else f"{type(error).__name__}: {error}"
+            log.debug("the halt could not be delivered", exc_info=error)
+            waits = halt_latch(self._settings).set(halt.actor, halt.reason, flatten=flatten)
+            return {"latched": str(waits), "reason": why}
 
     async def resume(self, reason: str) -> Mapping[str, Any]:
         """End every halt."""
@@ -99,7 +118,7 @@ class TradingOperations:
 
     async def import_calendar(self, path: Path) -> Mapping[str, Any]:
         """Put an event calendar on the tape. The report is of its last piece, or of the first that was refused."""
-        entries = read_calendar(path)
+        entries = await calendar_of(self._settings, path)
         for part in calendar_parts(entries):
             outcome = await self._instruct(said(CalendarImported, source=path.name, entries=part))
             if not outcome.applied:
@@ -107,8 +126,24 @@ class TradingOperations:
         return {"entries": len(entries)} | outcome._asdict()
 
     async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask for a paper order; the verdict is in the ledger."""
-        return (await self._instruct(order_requested(terms)))._asdict()
+        """Ask for a paper order. `verdict` is the rules' row of the ledger, `order` the id of what they let pass, each
+        None where there is none."""
+        order = order_requested(terms)
+        async with open_log(self._settings) as log:
+            if price := await newest_price(StoredTape(log, self._settings.desk), order.symbol):
+                refuse_far_prices(order, price)
+            outcome = await instruct(log, self._settings.desk, order, halt_latch(self._settings))
+            judged = await self._judged(log, outcome.ledger) if outcome.applied else []
+        verdict, placed = (next((row for row in judged if row["type"] == kind), None) for kind in JUDGED)
+        return outcome._asdict() | {"verdict": verdict, "order": placed["id"] if placed else None}
+
+    async def _judged(self, log: Log, answer: str) -> list[dict[str, Any]]:
+        """What was decided on an order, as rows: it stands behind the answer, at the same place of the tape."""
+        desk, number = self._settings.desk, int(answer.rpartition(":")[2])
+        reader = LedgerReader(log, desk)
+        async with aclosing(reader.between(number - 1, await reader.end())) as pages:
+            events = [reader.event(line) for line in await anext(pages, [])]
+        return [event_row(event, desk) for event in events if event.correlation == number]
 
     async def cancel(self, order: str) -> Mapping[str, Any]:
         """Cancel a working order by its id."""

@@ -17,7 +17,8 @@ from domain.errors import InvalidInput, TapeBroken
 from domain.instructions import EngineActivated, Instructed
 from domain.migration import Place, place
 from domain.ports import Log, TapeLog
-from domain.tape import Block, position
+from domain.tape import Block
+from ops.ledger_rows import on_tape
 from ops.older_engine import NoEngine
 from ops.reexecution import Reexecution, start
 from ops.takeover import kept_state
@@ -241,7 +242,7 @@ class _Check:
         if self.result.first_divergence is None:
             self.result.first_divergence = Divergence(
                 number,
-                position(self._desk, json.loads(recomputed)["ordinal"]) if recomputed is not None else None,
+                on_tape(json.loads(recomputed)["ordinal"]) if recomputed is not None else None,
                 recorded.decode(errors="replace") if recorded is not None else None,
                 recomputed.decode() if recomputed is not None else None,
             )

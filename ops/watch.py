@@ -10,6 +10,7 @@ from domain.account import equity_of
 from domain.engine import Engine
 from domain.events import LedgerEvent
 from domain.orders import STOP_EXIT, TARGET_EXIT
+from domain.rules import NO_LIMIT
 from gateways.live_view import Account, LiveView, Look, Position, Quote, Room
 from ops.core import Core
 
@@ -30,7 +31,9 @@ class Watch:
         self._core: Core | None = None
 
     def progress(self, ticks: int) -> None:
-        """So many ticks of the feed are durable."""
+        """So many ticks of the feed are durable; what is told first may stand there from another session."""
+        if not self._done:
+            self._past.clear()
         self._done = ticks
 
     def observe(self, events: list[LedgerEvent]) -> None:
@@ -93,7 +96,7 @@ def _account(engine: Engine) -> Account:
 
 
 def _room(account: np.void, limit: str, base: str) -> Room | None:
-    if not account[limit]:
+    if account[limit] == NO_LIMIT:
         return None
     return Room(equity_of(account) - int(account[limit]), max(int(account[base]) - int(account[limit]), 1))
 

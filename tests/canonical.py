@@ -16,16 +16,19 @@ from domain.events import (
     DayRolled,
     EngineTookOver,
     FillBooked,
+    FillEvidence,
     InstructionApplied,
     InstructionRefused,
     LedgerEvent,
     LimitBreached,
+    ObjectivesReached,
     OrderFilled,
     OrderMoved,
     OrderPlaced,
     RuleResult,
     SignalAssessed,
     SignalRaised,
+    SizeEvidence,
 )
 from domain.instructions import (
     AccountOpened,
@@ -92,9 +95,9 @@ POLICY = Policy(
         by_confidence=False, by_drawdown=True, target_ratio_min_thousandths=0,
     ),
     risk=Risk(
-        risk_per_trade_max_ppm=0, daily_risk_max_ppm=0, positions_max=2, orders_max=50,
-        symbol_exposure_max_ppm=0, currency_exposure_max_ppm=0, signals_per_minute_max=0, stale_after_ns=0,
-        on_opposite="reverse",
+        risk_per_trade_max_ppm=None, daily_risk_max_ppm=None, positions_max=2, orders_max=50,
+        symbol_exposure_max_ppm=None, currency_exposure_max_ppm=None, signals_per_minute_max=None,
+        stale_after_ns=None, on_opposite="reverse",
     ),
     limits=Limits(
         daily_loss_ppm=3_000, max_loss_ppm=100_000, max_loss_kind="trailing", profit_target_ppm=100_000,
@@ -207,6 +210,14 @@ EVENTS: dict[str, LedgerEvent] = {
                 RuleResult(rule="not_halted", value=0, limit=0, passed=True, says="trading is not halted"),
                 RuleResult(rule="positions", value=2, limit=2, passed=True, says="2 of 2"),
             ),
+            sizing=SizeEvidence(
+                equity_nanos=99_000 * 10**9, fraction_ppm=10_000, kelly="above_risk", kelly_ppm=22_500,
+                kelly_trades_min=30, shadow_trades=40, win_rate_ppm=612_500, shadow_drawdown_milli_r=3_400,
+                confidence_size_ppm=1_000_000, drawdown_size_ppm=800_000, performance_size_ppm=1_000_000,
+                money_nanos=792 * 10**9, stop_distance_nanos=200_000, spread_nanos=60_000, slippage_nanos=10_000,
+                thousand_commission_nanos=54_250_000, thousand_loss_nanos=246_913_578, bound="symbol_exposure",
+                unfloored_nanos=50_900 * 10**9, cut="lot_step",
+            ),
         ),
         OrderPlaced(
             number=6, ordinal=977, correlation=3, **_CAUSED, symbol="EURUSD", side="sell", order_type="market",
@@ -223,6 +234,11 @@ EVENTS: dict[str, LedgerEvent] = {
             purpose="entry", price_nanos=1_084_940_000, quantity_nanos=20_000 * 10**9, filled_nanos=50_000 * 10**9,
             leaves_nanos=0, state="filled", liquidity="taker", bid_nanos=1_084_950_000, ask_nanos=1_085_010_000,
             displayed_nanos=30_000 * 10**9, slippage_nanos=-5_000, level=1, latency_ns=50_000_000, fee_ppm=25,
+            market=FillEvidence(
+                basis="quote", trigger_nanos=0, from_bar=True, depth="displayed", levels_max=5,
+                slippage_thousandths=500, limit_fill="through", latency_constant_ns=40_000_000,
+                latency_jitter_ns=20_000_000, latency_drawn_ns=50_000_000,
+            ),
         ),
         FillBooked(
             number=9, ordinal=981, correlation=3, **_CAUSED, symbol="EURUSD", position_nanos=-50_000 * 10**9,
@@ -242,6 +258,11 @@ EVENTS: dict[str, LedgerEvent] = {
         LimitBreached(
             number=12, ordinal=992, correlation=12, **_PLACE, limit="daily_loss", value_nanos=193_999 * 10**9,
             limit_nanos=194_000 * 10**9, symbol="EURUSD", halted=True,
+        ),
+        ObjectivesReached(
+            number=13, ordinal=993, correlation=12, causation=12, occurred_at_ns=MONDAY,
+            policy="ftmo-2step-challenge@1", profit_target_nanos=10_000 * 10**9, balance_nanos=110_250 * 10**9,
+            trading_days=5, trading_days_min=4, best_day_nanos=4_000 * 10**9,
         ),
     )
 }  # fmt: skip
@@ -312,7 +333,7 @@ def opening(symbols: int = 1, strategies: Iterable[str] = (), *, trading: bool =
 
 
 def golden_script() -> Script:
-    """A small fixed tape, of which the ledger is pinned: two instruments, two strategies, every kind of instruction."""
+    """A small fixed tape: two instruments, two strategies, every kind of instruction."""
     ticks = with_minutes(market_ticks(6_000, seed=20, symbols=2))
     midnights = (ticks["kind"] == CLOCK) & (ticks["receive_time"] % (24 * 3600 * SECOND_NS) == 23 * 3600 * SECOND_NS)
     ticks["flags"][midnights] |= PRAGUE_MIDNIGHT
@@ -337,6 +358,28 @@ def golden_script() -> Script:
         activated("ema_cross", "EURUSD", id="changed", fast=30),
         ticks[3_000:],
     ]  # fmt: skip
+
+
+def pinned_script() -> Script:
+    """The golden script, and behind it a second phase whose objectives one lucky order reaches."""
+    first = golden_script()
+    ticks = next(item for item in reversed(first) if isinstance(item, np.ndarray))
+    objectives = {"daily_loss_ppm": None, "profit_target_ppm": 100, "trading_days_min": 1, "best_day_max_ppm": None}
+    limits = POLICY.limits.model_copy(update=objectives)
+    lucky = np.repeat(ticks[ticks["instrument"] == 1][-1:], 3)
+    lucky["event_time"] = lucky["receive_time"] = ticks["receive_time"][-1] + np.arange(1, 4) * MINUTE_NS
+    for side in ("bid", "ask"):
+        lucky[side][1:] += 20_000_000
+    return [
+        *first,
+        *(StrategyDeactivated(id=f"end-{name}", **SAID, strategy=name) for name in ("m5_bos_retest", "ema_cross")),
+        PolicyActivated(id="phase", **SAID, policy=POLICY.model_copy(update={"name": "phase", "limits": limits})),
+        TradingResumed(id="again", **SAID, reason="a second phase"),
+        ordered("lucky", type="market"),
+        lucky[:2],
+        TradingHalted(id="enough", **SAID, reason="the target is near", flatten=True),
+        lucky[2:],
+    ]
 
 
 def ordered(id: str, **terms: Any) -> OrderRequested:  # noqa: A002

@@ -1,39 +1,37 @@
 """An event calendar as CSV: `time,currency,impact,title`, one release a row, times ISO 8601 (UTC if unnamed)."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from domain.errors import InvalidInput
 from domain.instructions import NewsEntry
+from gateways.feeds.sources import unreadable
+from gateways.times import time_ns
 
 COLUMNS = ("time", "currency", "impact", "title")
 IMPACTS = {"low": 1, "medium": 2, "high": 3, "1": 1, "2": 2, "3": 3}
-YEARS = range(1970, 2200)  # what the tape's nanoseconds hold
+SHOWN = 60  # letters of a wrong value
 PART_ENTRIES, PART_BYTES = 2_000, 400 << 10  # of one instruction
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_calendar(path: Path) -> tuple[NewsEntry, ...]:
-    """The entries in order of time. Raises InvalidInput naming file, line, field and value: no row is guessed."""
+    """The entries in order of time, each once. Raises InvalidInput naming file, line, field and value (no row is
+    guessed at, and none is left out), and Unavailable when its disk does not answer."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            names = [name.strip().lower() for name in rows.fieldnames or []]
-            if missing := [column for column in COLUMNS if column not in names]:
-                raise InvalidInput(
-                    f"{path}: column {missing[0]!r} is missing; a calendar's first line is {','.join(COLUMNS)}"
-                )
-            rows.fieldnames = names
-            entries = [_entry(path, rows.line_num, row) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{path} cannot be read as a calendar: {error}") from None
+            entries = set(_entries(path, csv.DictReader(file, strict=True)))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text ({error}); save the calendar as UTF-8") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     if not entries:
         raise InvalidInput(f"{path}: the calendar has no entry")
-    return tuple(sorted(entries, key=lambda entry: entry.time_ns))
+    return tuple(sorted(entries, key=lambda entry: (entry.time_ns, entry.currency, entry.title, entry.impact)))
 
 
 def calendar_parts(entries: Sequence[NewsEntry]) -> Iterator[tuple[NewsEntry, ...]]:
@@ -51,27 +49,49 @@ def calendar_parts(entries: Sequence[NewsEntry]) -> Iterator[tuple[NewsEntry, ..
         yield tuple(part)
 
 
-def _entry(path: Path, line: int, row: dict[str, str | None]) -> NewsEntry:
-    text = {column: (row[column] or "").strip() for column in COLUMNS}
+def _entries(path: Path, rows: "csv.DictReader[str]") -> Iterator[NewsEntry]:
+    try:
+        rows.fieldnames = _columns(path, rows.fieldnames or [])
+        for row in rows:
+            yield _entry(path, rows.line_num, row)
+    except csv.Error as error:
+        raise InvalidInput(f"{path}, behind line {rows.line_num}: {error}; is a double quote not closed?") from None
+
+
+def _columns(path: Path, found: Sequence[str]) -> list[str]:
+    names = [name.strip().lower() for name in found]
+    for column in COLUMNS:
+        if names.count(column) != 1:
+            raise InvalidInput(
+                f"{path}: column {column!r} is {'there twice' if column in names else 'missing'} in its first line "
+                f"{','.join(found)[:SHOWN]!r}; a calendar's first line is {','.join(COLUMNS)}"
+            )
+    return names
+
+
+def _entry(path: Path, line: int, row: Mapping[str | None, Any]) -> NewsEntry:
+    where = f"{path}, line {line}"
+    if None in row or None in row.values():
+        raise InvalidInput(
+            f"{where}: it has {'more' if None in row else 'fewer'} cells than the first line; a title with a comma "
+            "stands in double quotes"
+        )
+    text = {column: row[column].strip() for column in COLUMNS}
+    if any(unicodedata.category(letter) == "Cc" for letter in text["title"]):
+        raise InvalidInput(
+            f"{where}: title {text['title'][:SHOWN]!r} holds a control character or a line's end; is a double quote "
+            "not closed?"
+        )
     impact = IMPACTS.get(text["impact"].lower())
     if impact is None:
-        raise InvalidInput(f"{path}, line {line}: impact {text['impact']!r} is not low, medium or high")
+        raise InvalidInput(f"{where}: impact {text['impact'][:SHOWN]!r} is not low, medium or high")
     try:
-        time = datetime.fromisoformat(text["time"])
-    except ValueError:
-        raise InvalidInput(
-            f"{path}, line {line}: time {text['time']!r} is not a time such as 2018-06-13T18:00Z"
-        ) from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    if time.year not in YEARS:
-        raise InvalidInput(f"{path}, line {line}: time {text['time']!r} is not of the years {YEARS[0]} to {YEARS[-1]}")
+        time = time_ns(text["time"])
+    except ValueError as error:
+        raise InvalidInput(f"{where}: time {text['time'][:SHOWN]!r} {error}") from None
     try:
-        return NewsEntry(
-            time_ns=(time - _EPOCH) // timedelta(microseconds=1) * 1_000,
-            currency=text["currency"].upper(),
-            impact=impact,
-            title=text["title"],
-        )
+        return NewsEntry(time_ns=time, currency=text["currency"].upper(), impact=impact, title=text["title"])
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise InvalidInput(f"{path}, line {line}: {problem['loc'][0]} {problem['input']!r}: {problem['msg']}") from None
+        field, value = problem["loc"][0], str(problem["input"])[:SHOWN]
+        raise InvalidInput(f"{where}: {field} {value!r}: {problem['msg']}") from None

@@ -1,5 +1,6 @@
 """A file on disk becomes text in memory: gzip and zip opened, UTF-16 turned into UTF-8, its hash taken."""
 
+import errno
 import gzip
 import io
 import lzma
@@ -13,12 +14,13 @@ from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 
-from domain.errors import InvalidInput
+from domain.errors import DeskError, InvalidInput, Unavailable
 from gateways.feeds.fields import U1
 from gateways.feeds.naming import known_symbol, split_contract
 
 TEXT_BYTES_MAX = 4 << 30  # what a packed file may grow to; more is a mistake or an attack
 _SAMPLE_LINES = 10
+PASSING = "EIO EAGAIN EBUSY EMFILE ENFILE ESTALE ETIMEDOUT EHOSTDOWN ENETUNREACH".split()  # of a disk or a share
 
 T = TypeVar("T")
 
@@ -52,12 +54,19 @@ class Source(NamedTuple):
         return self.sample[0].lower().replace(" ", "")
 
 
+def unreadable(path: Path, error: OSError) -> DeskError:
+    """What a file that cannot be read means: a fault of its disk or share that may pass, or a wrong path."""
+    if errno.errorcode.get(error.errno or 0) in PASSING:
+        return Unavailable(f"{path.name}: its disk does not answer now ({error.strerror}). See to it, then try again.")
+    return InvalidInput(f"{path.name}: cannot be read ({error.strerror}). Give the path of a file.")
+
+
 def open_source(path: Path, symbol: str | None) -> Source:
-    """Read one file; `symbol` picks the table of a zip that holds several. Raises InvalidInput."""
+    """Read one file; `symbol` picks the table of a zip that holds several. Raises InvalidInput, Unavailable."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{path.name}: cannot be read ({error.strerror}). Give the path of a file.") from error
+        raise unreadable(path, error) from error
     packed, table, text = content, path.name, content
     if packed.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         table, text = _unpack(path.name, lambda: _member(path.name, packed, symbol))

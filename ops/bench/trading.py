@@ -1,9 +1,7 @@
 """Benchmarks of the trading day: tick to durable verdict and fill, signals admitted, rules alone, workloads A and B."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +9,24 @@ import numpy as np
 
 from adapters.ledger import StoredLedger
 from adapters.subjects import TOPIC
-from adapters.tape_log import StoredTape
 from domain import journal
 from domain.account import equity_of
-from domain.engine import ENGINE, Engine
-from domain.events import LedgerEvent
+from domain.engine import Engine
 from domain.instruments import Instrument, instrument_for
 from domain.policy import POLICIES, Policy
 from domain.ports import Append, LedgerEnd, Recorded
-from domain.tape import QUOTE, TICK, Block, Ticks, blocks, empty_ticks
+from domain.tape import TICK, Block, Ticks, blocks
 from domain.trading import RAISED_SIGNAL, take_signal
-from gateways.sequencer import Activation, Sequencer
 from ops.bench.figure import Figure, Stage, per_second, percentile_ms, seconds_since, stage
+from ops.bench.live_desk import EVERY_TICK, WARM_TICKS, live_desk, quote
 from ops.bench.workloads import SYMBOL, bars, quotes
-from ops.core import Core
-from ops.warm import BALANCE_NANOS, CURRENCY, ready_engine
+from ops.warm import CURRENCY, ready_engine
 
 WIDE = POLICIES["bench-wide"]
 REFUSING = WIDE.model_copy(
     update={"name": "bench-refusing", "risk": WIDE.risk.model_copy(update={"on_opposite": "refuse"})}
 )
-EVERY_TICK = {"fast": 1, "slow": 2, "on": "ticks"}  # on a price that goes up and down: a signal at every tick
 ROUNDS = 2_000
-DEADLINE_S = 10.0
-WARM_TICKS = 4  # of each instrument: an even number, so that the next one goes up again
 
 
 async def tick_to_verdict(folder: Path) -> AsyncIterator[Figure]:
@@ -50,31 +42,38 @@ async def tick_to_fill(folder: Path) -> AsyncIterator[Figure]:
 
 
 async def _chain(folder: Path, name: str, policy: Policy, wanted: str) -> AsyncIterator[Figure]:
+    for apart in (True, False):
+        async for figure in _chain_of(folder, f"{name}_apart" if apart else name, policy, wanted, apart=apart):
+            yield figure
+
+
+async def _chain_of(folder: Path, name: str, policy: Policy, wanted: str, *, apart: bool) -> AsyncIterator[Figure]:
     """Single ticks, each waited for; between them the chain's two publishes alone, with the same bytes."""
     whole, alone = list[int](), list[int]()
-    async with stage(folder) as at, _desk(at, policy, [instrument_for(SYMBOL)]) as (sequencer, _, decided):
+    async with stage(folder) as at, live_desk(at, policy, [instrument_for(SYMBOL)], apart=apart) as desk:
         tape_end, ledger_end, size = 0, 0, 0
         for tick in range(WARM_TICKS, WARM_TICKS + ROUNDS + 100):
-            started = time.perf_counter_ns()
-            done = sequencer.offer(_quote(tick, 1))
+            started, before = time.monotonic_ns(), desk.sequencer.end.ordinal
+            done = desk.sequencer.offer(quote(tick, 1))
+            events, durable = await desk.decided.behind(before, wanted)
+            took = durable - started
             await done
-            events = await decided(done.result(), wanted)
-            took = time.perf_counter_ns() - started
             data = b"\n".join(event.model_dump_json().encode() for event in events)
-            started = time.perf_counter_ns()
+            started = time.monotonic_ns()
             tape_end = await at.log.append(Append("tape.bare", bytes(64), {TOPIC: "ticks"}, tape_end))
             ledger_end = await at.log.append(Append("ledger.bare", data, {TOPIC: "commit"}, ledger_end))
             if tick >= WARM_TICKS + 100:
-                alone.append(time.perf_counter_ns() - started)
+                alone.append(time.monotonic_ns() - started)
                 whole.append(took)
                 size += len(data)
+    where = "sequencer and engine in two processes" if apart else "sequencer and engine in one process"
     for percent in (99, 50):
         value, bare = percentile_ms(whole, percent), percentile_ms(alone, percent)
         yield Figure(
             name if percent == 50 else f"{name}_p{percent}", value, "ms",
             f"the chain's two fsynced publishes alone, p{percent} ({bare} ms)", round(value / bare, 3),
-            f"{ROUNDS:,} single ticks from offered to {wanted} durable, {size // ROUNDS:,} bytes a commit, p{percent}; "
-            f"the slowest {percentile_ms(whole, 100)} ms",
+            f"{where}: {ROUNDS:,} single ticks from offered to {wanted} durable, {size // ROUNDS:,} bytes a commit, "
+            f"p{percent}; the slowest {percentile_ms(whole, 100)} ms",
         )  # fmt: skip
 
 
@@ -88,16 +87,16 @@ async def admission(folder: Path) -> AsyncIterator[Figure]:
             sequence = await at.log.append(Append("ledger.bare", bytes(4_000), {TOPIC: "commit"}, sequence))
             alone += 1
         published = per_second(alone, seconds_since(started))
-        async with _desk(at, WIDE, instruments) as (sequencer, core, decided):
-            started, tick, last = time.perf_counter(), 100 * WARM_TICKS, sequencer.end.ordinal
+        async with live_desk(at, WIDE, instruments) as desk:
+            started, tick, last = time.perf_counter(), 100 * WARM_TICKS, desk.sequencer.end.ordinal
             while seconds_since(started) < seconds:
                 for _ in range(size):
-                    done = sequencer.offer(_quote(tick // 100, tick % 100 + 1))
+                    done = desk.sequencer.offer(quote(tick // 100, tick % 100 + 1))
                     tick += 1
                 last = await done
-                await core.reached(last)
+                await desk.reached(last)
             took = seconds_since(started)
-            verdicts = decided.counts["signal_assessed"]
+            verdicts = desk.decided.counts["signal_assessed"]
     yield Figure(
         "admission", per_second(verdicts, took), "signals/s",
         f"bare fsynced publishes of 4 kB, one after the other ({published:,.0f}/s)",
@@ -110,7 +109,7 @@ async def admission(folder: Path) -> AsyncIterator[Figure]:
 async def rules(folder: Path) -> AsyncIterator[Figure]:
     """Every rule on one signal, in process: raised, shadowed, judged, placed."""
     engine, took, looked = _engine(WIDE, EVERY_TICK), [], []
-    engine.fold(Block(engine.ordinal + 1, _quote(0, 1)))
+    engine.fold(Block(engine.ordinal + 1, quote(0, 1)))
     raised, tick = np.zeros(1, RAISED_SIGNAL), np.zeros(1, TICK)
     raised["instrument"], raised["slot"], raised["side"] = 1, 1, 1
     tick["bid"], tick["ask"], tick["instrument"] = 1_100_000_000, 1_100_010_000, 1
@@ -159,63 +158,6 @@ async def backtest(folder: Path) -> AsyncIterator[Figure]:
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
-
-
-class Decided:
-    """Waits for the events of a tick, and counts what was decided."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self._events: list[LedgerEvent] = []
-        self._news = asyncio.Event()
-
-    def observe(self, events: list[LedgerEvent]) -> None:
-        for event in events:
-            self.counts[event.type] = self.counts.get(event.type, 0) + 1
-        self._events = events
-        self._news.set()
-
-    async def __call__(self, ordinal: int, wanted: str) -> list[LedgerEvent]:
-        while True:
-            found = [event for event in self._events if event.ordinal == ordinal]
-            if any(event.type == wanted for event in found):
-                return found
-            self._news.clear()
-            await asyncio.wait_for(self._news.wait(), DEADLINE_S)
-
-
-@asynccontextmanager
-async def _desk(
-    at: Stage, policy: Policy, instruments: list[Instrument]
-) -> AsyncIterator[tuple[Sequencer, Core, Decided]]:
-    """A live desk on one connection, warm: sequencer and engine as `cdb up` runs them."""
-    decided, tape = Decided(), StoredTape(at.log, "main")
-    core = Core(at.log, "main", tape, observe=decided.observe)
-    running = asyncio.create_task(core.run())
-    try:
-        async with Sequencer.open(tape, live=True) as sequencer:
-            await sequencer.prepare(instruments, time.time_ns())
-            await sequencer.activate_engine(ENGINE)
-            await sequencer.open_account(CURRENCY, 1_000 * BALANCE_NANOS)  # so that no margin runs out
-            await sequencer.activate_policy(policy)
-            symbols = tuple(instrument.symbol for instrument in instruments)
-            await sequencer.activate_strategies([Activation("ema_cross", 1, EVERY_TICK, symbols)])
-            for tick in range(WARM_TICKS):
-                for number in range(1, len(instruments) + 1):
-                    done = sequencer.offer(_quote(tick, number))
-            await core.reached(await done)
-            yield sequencer, core, decided
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-def _quote(tick: int, number: int) -> Ticks:
-    """One quote that goes up at even ticks and down at odd ones."""
-    record = empty_ticks(1)
-    record["bid"], record["ask"] = 1_100_000_000 + tick % 2 * 10_000, 1_100_010_000 + tick % 2 * 10_000
-    record["instrument"], record["kind"], record["event_time"] = number, QUOTE, time.time_ns()
-    return record
 
 
 def _named(number: int) -> Instrument:

@@ -145,7 +145,7 @@ async def test_by_default_five_failures_open_it_for_thirty_seconds_and_three_suc
 def test_what_the_caller_did_wrong_opens_nothing(error: Exception | None) -> None:
     breaker = Breaker("nats", failures=1)
     with pytest.raises((InvalidInput, Conflict, Overlap, TapeBroken, Diverged)), breaker.guard():
-        raise error or Diverged(1, "main:1", None, "x")
+        raise error or Diverged(1, "tape:1", None, "x")
     assert breaker.state == "closed"
 
 

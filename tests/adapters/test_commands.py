@@ -170,7 +170,7 @@ async def test_a_refusal_is_raised_again_as_what_it_was(
     ("error", "raised", "said"),
     [
         (Refused("x", {"description": "a reason"}), InvalidInput, "a reason"),  # an adapter's own kind of InvalidInput
-        (Diverged(7, "main:9", "a", "b"), DeskError, "ledger event 7 at main:9"),
+        (Diverged(7, "tape:9", "a", "b"), DeskError, "ledger event 7 at tape:9"),
         (ZeroDivisionError("a secret"), DeskError, "failed in the desk: ZeroDivisionError"),
     ],
 )

@@ -1,18 +1,21 @@
 """The promises of `domain.ports.TapeLog` over both logs: everything is found by ordinal, and what lies is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import numpy as np
 import pytest
 
+from adapters import handover
+from adapters.handover import Handover
 from adapters.numbered import last_number, sequence_before
 from adapters.tape_log import StoredTape
-from domain.errors import Conflict, TapeBroken
+from domain.errors import Conflict, TapeBroken, Unavailable
 from domain.instructions import Instructed, OrderRequested, TradingHalted, TradingResumed
-from domain.ports import Append, Log, TapeEnd
+from domain.ports import Append, Log, Message, TapeEnd
 from domain.tape import MAX_BLOCK_RECORDS, Block, empty_ticks
 from tests import canonical, logs
 from tests.canonical import SAID
@@ -152,6 +155,126 @@ async def test_a_follower_ahead_of_the_tape_waits_for_its_ordinal(tape: StoredTa
         while not found:
             found = await anext(pages)
     assert flat(found) == flat([Block(13, TICKS[12:15])])
+
+
+# -- the handover: writer and follower are one object ----------------------------------------------------------------
+
+
+Mischief = Callable[[list[Message], Message], list[Message]]  # (held back so far, given now) -> what is handed over
+
+
+def dropped(held: list[Message], message: Message) -> list[Message]:
+    return [message] if random.random() < 0.5 else []
+
+
+def repeated(held: list[Message], message: Message) -> list[Message]:
+    held.append(message)
+    return [message, message, random.choice(held)]
+
+
+def swapped(held: list[Message], message: Message) -> list[Message]:
+    held.append(message)
+    if len(held) < 3:
+        return []
+    late = random.sample(held, len(held))
+    held.clear()
+    return late
+
+
+def nothing_wrong(held: list[Message], message: Message) -> list[Message]:
+    return [message]
+
+
+@pytest.mark.parametrize("mischief", [nothing_wrong, dropped, repeated, swapped])
+async def test_a_handover_that_loses_repeats_or_swaps_costs_no_record_and_no_order(
+    tape: StoredTape, mischief: Mischief, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "SILENCE_S", 0.02)
+    held: list[Message] = []
+    give, taken = Handover.give, 0
+
+    def badly(self: Handover, message: Message) -> None:
+        for one in mischief(held, message):
+            give(self, one)
+
+    async def counted(self: Handover, last: int) -> list[Message]:
+        nonlocal taken
+        page = await behind(self, last)
+        taken += len(page)
+        return page
+
+    behind = Handover.behind
+    monkeypatch.setattr(Handover, "give", badly)
+    monkeypatch.setattr(Handover, "behind", counted)
+    end, found, written = TapeEnd(), list[tuple[int, bytes]](), list[tuple[int, bytes]]()
+    async with aclosing(tape.follow()) as pages, asyncio.timeout(60):
+        for message in canonical.messages(SCRIPT * 3, [*range(0, 1_000, 20)]):
+            end = await tape.append(message, end)
+            written += flat([message])
+            if random.random() < 0.7:  # else the follower falls behind
+                while len(found) < len(written):
+                    found += flat(await anext(pages))
+        while len(found) < len(written):
+            found += flat(await anext(pages))
+    assert found == written
+    assert taken > 5
+
+
+async def test_what_is_durable_is_handed_over_without_its_delivery(log: Log) -> None:
+    tape = StoredTape(Deaf(log), logs.new_name())
+    async with aclosing(tape.follow()) as pages, asyncio.timeout(20):
+        following = asyncio.ensure_future(anext(pages))
+        await asyncio.sleep(0)  # it follows before anything is written
+        end = await tape.append(Block(1, TICKS[:1]), TapeEnd())
+        assert flat(await following) == flat([Block(1, TICKS[:1])])  # delivered, and now it knows its writer
+        following = asyncio.ensure_future(anext(pages))
+        end = await tape.append(Block(2, TICKS[1:5]), end)
+        assert flat(await following) == flat([Block(2, TICKS[1:5])])
+        ticks = TICKS[5:9].copy()
+        await tape.append(Block(6, ticks), end)
+        ticks["bid"] = 0  # whoever offered them may use the array again: what was stored is what is decided on
+        assert flat(await anext(pages)) == flat([Block(6, TICKS[5:9])])
+
+
+class Deaf(logs.Wrapped):
+    """Its follower gets one page, and nothing that comes behind it."""
+
+    async def follow(self, subject: str, after: int = 0) -> AsyncGenerator[list[Message], None]:
+        async with aclosing(self.log.follow(subject, after)) as pages:
+            yield await anext(pages)
+            await asyncio.Event().wait()
+
+
+async def test_nothing_is_handed_over_before_it_is_durable(log: Log) -> None:
+    gated, line = logs.Gated(log), Handover()
+    tape = StoredTape(gated, logs.new_name())
+    tape._handovers.add(line)
+    appending = asyncio.ensure_future(tape.append(Block(1, TICKS[:1]), TapeEnd()))
+    await gated.arrived.wait()
+    assert not line.follows(0)
+    gated.gate.set()
+    await appending
+    assert line.follows(0)
+
+
+@pytest.mark.parametrize("stores", [False, True], ids=["nothing stored", "only the ack lost"])
+async def test_an_append_that_failed_hands_nothing_over_and_the_log_tells_what_stands(log: Log, stores: bool) -> None:
+    tape = StoredTape(logs.Failing(log, 1, stores=stores), logs.new_name())
+    line = Handover()
+    tape._handovers.add(line)
+    end = await tape.append(Block(1, TICKS[:1]), TapeEnd())
+    with pytest.raises(Unavailable):
+        await tape.append(Block(2, TICKS[1:2]), end)
+    assert line.follows(0)
+    assert not [*(await line.behind(0))[1:]]
+    again = StoredTape(log, tape.name)  # the next sequencer
+    await again.append(Block(2 + stores, TICKS[2:3]), await again.end())
+    expected = [Block(1, TICKS[:1]), *([Block(2, TICKS[1:2])] if stores else []), Block(2 + stores, TICKS[2:3])]
+    found: list[tuple[int, bytes]] = []
+    async with aclosing(tape.follow()) as pages, asyncio.timeout(20):
+        while len(found) < len(expected):
+            found += flat(await anext(pages))
+    assert found == flat(expected)
 
 
 async def test_a_second_writer_conflicts_and_writes_nothing(tape: StoredTape) -> None:

@@ -54,7 +54,8 @@ def policy(
     version: int = 1,
 ) -> Policy:
     """No latency, no slippage, no fees, no limits: a test names what it is about."""
-    free = {"risk_per_trade_max_ppm": 0, "daily_risk_max_ppm": 0, "positions_max": 250, "stale_after_ns": 0}
+    none = ("risk_per_trade_max_ppm", "daily_risk_max_ppm", "stale_after_ns")
+    free: dict[str, Any] = {"positions_max": 250} | dict.fromkeys(none)
     fixed = {"method": "fixed", "fixed_quantity_nanos": 10_000 * NANOS, "by_drawdown": False}
     return Policy(
         name="test",
@@ -62,7 +63,7 @@ def policy(
         strategic=Strategic(**({"performance_floor": "observe"} | (strategic or {}))),
         sizing=Sizing(**(fixed | (sizing or {}))),
         risk=Risk(**(free | (risk or {}))),
-        limits=Limits(**({"daily_loss_ppm": 0, "max_loss_ppm": 0} | (limits or {}))),
+        limits=Limits(**({"daily_loss_ppm": None, "max_loss_ppm": None} | (limits or {}))),
         market=PaperMarket(**({"latency_ns": 0} | (market or {}))),
         fees=fees or {},
     )

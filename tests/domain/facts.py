@@ -19,6 +19,7 @@ ORDINARY = {
     "level": 1_099_900_000, "entry": 1_100_000_000, "stop": 1_098_000_000, "target": 1_104_000_000,
     "quote_age_ns": 0, "pip": 100_000, "point": 10_000,
     "atr": 100_000, "trend": 1, "sessions_open": LONDON_OPEN, "calendar_entries": 7, "news_gap_ns": NO_NEWS,
+    "blackout_gap_ns": NO_NEWS,
     # a fresh account of 100,000
     "balance": 100_000 * NANO, "equity": 100_000 * NANO, "peak": 100_000 * NANO,
     "day_balance": 100_000 * NANO, "daily_room": NO_LIMIT, "total_room": NO_LIMIT, "margin_free": 100_000 * NANO,
@@ -36,7 +37,7 @@ def facts(**changes: int) -> Any:
     return record
 
 
-PLAIN = {"by_confidence": 0, "symbol_exposure_max_ppm": 0, "currency_exposure_max_ppm": 0}
+PLAIN = {"by_confidence": 0, "symbol_exposure_max_ppm": NO_LIMIT, "currency_exposure_max_ppm": NO_LIMIT}
 
 
 def terms(**changes: int) -> Any:

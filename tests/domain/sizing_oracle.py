@@ -4,6 +4,7 @@ from fractions import Fraction
 from math import floor
 
 from domain.policy import LOWER
+from domain.rules import NO_LIMIT
 
 PPM = 1_000_000
 
@@ -43,7 +44,7 @@ def expected_size_ppm(f: dict[str, int], p: dict[str, int]) -> int:
 
 def expected_room(f: dict[str, int], p: dict[str, int]) -> int:
     rooms = [f["daily_room"], f["total_room"]]
-    if p["daily_risk_max_ppm"]:
+    if p["daily_risk_max_ppm"] != NO_LIMIT:
         rooms.append(round(Fraction(f["day_balance"] * p["daily_risk_max_ppm"], PPM)) - f["day_lost"])
     return min(rooms) - f["open_risk"]
 

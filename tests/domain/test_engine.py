@@ -118,7 +118,15 @@ def with_strategy(**changes: Any) -> bytes:
     return with_meta(strategies=[meta["strategies"][0] | changes, *meta["strategies"][1:]])
 
 
+def with_answers(digests: bytes) -> bytes:
+    """The last bytes of a snapshot are the digests of what was answered."""
+    head, _, body = canonical.golden_snapshot().partition(b"\n")
+    count = json.loads(head)["answered"]
+    return with_meta(answered=len(digests) // 16).partition(b"\n")[0] + b"\n" + body[: -16 * count] + digests
+
+
 def test_the_snapshot_that_the_next_test_breaks_is_whole() -> None:
+    assert restore(with_answers(b"1" * 16 + b"2" * 16)) is not None
     assert restore(with_meta()) is not None
     assert restore(with_strategy()) is not None
 
@@ -135,6 +143,9 @@ def test_the_snapshot_that_the_next_test_breaks_is_whole() -> None:
         pytest.param(with_strategy(parameters={"reach": 99}), id="with parameters out of bounds"),
         pytest.param(with_strategy(states=10**30), id="with more states than there can be"),
         pytest.param(with_strategy(states=-1), id="with fewer states than none"),
+        pytest.param(with_meta(answered=-1), id="with fewer answers than none"),
+        pytest.param(with_answers(b"2" * 16 + b"1" * 16), id="with answers that do not ascend"),
+        pytest.param(with_answers(b"1" * 16 + b"1" * 16), id="with an answer twice"),
         pytest.param(canonical.golden_snapshot() + b"\0", id="with a byte too many"),
         pytest.param(canonical.golden_snapshot()[:-1], id="with a byte too few"),
         pytest.param(canonical.golden_snapshot().partition(b"\n")[0], id="without its states"),
@@ -192,6 +203,20 @@ def test_a_snapshot_remembers_what_was_answered() -> None:
     restored = restore(save(engine))
     assert restored is not None
     assert ledger(messages([activated("ema_cross")], first=engine.ordinal + 1), restored) == []
+
+
+def test_every_answer_is_remembered_through_snapshots_at_16_bytes_each() -> None:
+    ids = [f"{number:0128}" for number in range(5_000)]
+    said = [StrategyDeactivated(id=name, **SAID, strategy="hope") for name in ids]
+    start, engine = Engine(), Engine()
+    ledger(messages(opening(1)), start)
+    ledger(messages([*opening(1), *said]), engine)
+    assert len(save(engine)) - len(save(start)) < 16 * len(ids) + 100
+    restored = restore(save(engine))
+    assert restored is not None
+    assert ledger(messages(said, first=engine.ordinal + 1), restored) == []
+    assert len(ledger(messages([said[0].model_copy(update={"id": "new"})], first=restored.ordinal + 1), restored)) == 1
+    assert len(restored.answered) == len(engine.answered) + 1
 
 
 def test_notes_about_the_tape_are_not_answered() -> None:

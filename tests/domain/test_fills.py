@@ -6,9 +6,9 @@ import pytest
 
 from domain.bars import M1
 from domain.events import OrderFilled, OrderPlaced
-from domain.instructions import SignalSubmitted, StrategyActivated
+from domain.instructions import PolicyActivated, SignalSubmitted, StrategyActivated
 from domain.tape import FROM_BAR, TRADE, empty_ticks
-from tests.domain.desks import SECOND, Desk, Event, fills, moves, nanos, of, placed, quoted
+from tests.domain.desks import SECOND, Desk, Event, fills, moves, nanos, of, placed, policy, quoted
 
 
 def executions(events: list[Any]) -> list[tuple[str, int]]:
@@ -121,6 +121,22 @@ def test_jitter_is_drawn_from_the_causing_ordinal_and_the_verdict_alone() -> Non
         draws[0] == draws[1] == [5 + splitmix(p.ordinal ^ p.causation << 32) % (jitter + 1) for p in placed(one.events)]
     )
     assert len(set(draws[0])) == 3
+
+
+def test_a_fill_names_the_latency_its_order_was_placed_with_though_the_policy_changed_since() -> None:
+    desk = quoted(latency_ns=2 * SECOND, latency_jitter_ns=SECOND)
+    (order,) = placed(desk.order("buy", "market", 10_000, stop="1.09000"))
+    after = policy(market={"latency_ns": 7, "levels_max": 3, "slippage_thousandths": 500}, version=2)
+    desk.tell(PolicyActivated, policy=after)
+    (fill,) = fills(desk.quote("1.10001", "1.10012", after=4 * SECOND))
+    assert fill.market
+    told = (fill.market.latency_constant_ns, fill.market.latency_jitter_ns, fill.market.latency_drawn_ns)
+    assert told == (2 * SECOND, SECOND, order.active_from_ns - order.occurred_at_ns)
+    assert (fill.market.levels_max, fill.market.slippage_thousandths) == (3, 500)
+    (stopped,) = fills(desk.quote("1.08000", "1.08010"))
+    assert stopped.market
+    assert (stopped.market.latency_constant_ns, stopped.market.latency_drawn_ns) == (0, 0)  # it rested at the market
+    assert (stopped.market.basis, stopped.market.trigger_nanos) == ("quote", nanos("1.09000"))  # a gap
 
 
 def test_an_order_of_a_strategy_without_latency_fills_at_the_very_quote_that_caused_it() -> None:
@@ -255,8 +271,14 @@ def test_when_a_bar_shows_both_the_stop_wins_though_the_target_came_first() -> N
 
 
 def test_a_stop_that_is_passed_inside_a_bar_fills_at_its_trigger_and_at_the_bars_open_at_the_quote() -> None:
-    assert exits(long().bar("1.10000", "1.09850", "1.10050", "1.10000")) == [("stop", nanos("1.09900"))]
-    assert exits(long().bar("1.09850", "1.09950", "1.09800", "1.09900")) == [("stop", nanos("1.09850"))]
+    inside = long().bar("1.10000", "1.09850", "1.10050", "1.10000")
+    gap = long().bar("1.09850", "1.09950", "1.09800", "1.09900")
+    assert exits(inside) == [("stop", nanos("1.09900"))]
+    assert exits(gap) == [("stop", nanos("1.09850"))]
+    told = [fill.market for events in (inside, gap) for fill in fills(events) if fill.market]
+    assert [(t.basis, t.trigger_nanos, t.from_bar) for t in told] == [
+        ("trigger", nanos("1.09900"), True), ("quote", nanos("1.09900"), True),
+    ]  # fmt: skip
 
 
 def test_when_a_bar_shows_only_the_target_it_fills_at_its_own_price_at_the_bars_end() -> None:

@@ -17,6 +17,7 @@ from domain.events import (
     SignalAssessed,
 )
 from domain.instructions import SignalSubmitted, TradingHalted, TradingResumed
+from domain.policy import Fee
 from tests.domain.desks import SECOND, fills, moves, nanos, of, placed
 from tests.domain.prague import PRAGUE, PragueDesk, breaches, day, opened, pack
 
@@ -291,7 +292,7 @@ def test_a_quote_of_the_pair_that_converts_can_breach() -> None:
 
 
 def test_a_limit_below_nothing_is_still_a_limit() -> None:
-    desk = on_tuesday(opened("2step-challenge", balance=10_000, daily_loss_ppm=600_000, max_loss_ppm=0))
+    desk = on_tuesday(opened("2step-challenge", balance=10_000, daily_loss_ppm=600_000, max_loss_ppm=None))
     desk.earn("2024-03-05 10:00:00", -5_000)
     assert day(desk.at("2024-03-06 00:00:01", "1.10000")).daily_limit_nanos == nanos(-1_000)
     desk.hold(100_000, "2024-03-06 10:00:00", "1.10000")
@@ -299,6 +300,51 @@ def test_a_limit_below_nothing_is_still_a_limit() -> None:
     assert not breaches(desk)
     (breach,) = of(LimitBreached, desk.at("2024-03-06 11:00:01", "1.03000"))
     assert (breach.value_nanos, breach.limit_nanos) == (nanos(-2_000), nanos(-1_000))
+
+
+def test_a_limit_of_exactly_0_is_a_limit_and_none_is_none() -> None:
+    """A daily loss of the whole initial balance: on the first day equity may fall to 0, and no nano below it."""
+    for whole in (1_000_000, None):
+        desk = opened("2step-challenge", balance=10_000, daily_loss_ppm=whole, max_loss_ppm=None)
+        rolled = day(desk.at("2024-03-05 00:00:01", "1.10000"))
+        assert (rolled.daily_limit_nanos, rolled.total_limit_nanos) == (None if whole is None else 0, None)
+        desk.hold(100_000, "2024-03-05 11:00:00", "1.10000")
+        desk.at("2024-03-05 12:00:00", "1.00000")
+        assert not breaches(desk)
+        desk.at("2024-03-05 12:00:01", "0.99999")
+        assert [(b.limit, b.value_nanos, b.limit_nanos) for b in breaches(desk)] == (
+            [] if whole is None else [("daily_loss", nanos(-1), 0)]
+        )
+
+
+@pytest.mark.parametrize("limit", ["daily_loss_ppm", "max_loss_ppm"])
+def test_a_loss_of_0_that_is_allowed_is_passed_by_the_first_cent(limit: str) -> None:
+    desk = opened("2step-challenge", **{"daily_loss_ppm": None, "max_loss_ppm": None, limit: 0})
+    desk.hold(100_000, "2024-03-04 11:00:00", "1.10000")
+    assert not breaches(desk)
+    (breach,) = of(LimitBreached, desk.at("2024-03-04 12:00:00", "1.09999"))
+    assert (breach.limit, breach.limit_nanos) == (limit.removesuffix("_ppm"), nanos(100_000))
+
+
+@pytest.mark.parametrize(("stop", "failed"), [("1.05040", []), ("1.05027", ["daily_loss_room"])])
+def test_the_commission_of_closing_what_is_open_takes_room_from_a_new_trade(stop: str, failed: list[str]) -> None:
+    """Room is 5,000.00 - 2.75 for entering; to the stop 4,000.00, and 2.75 for getting out: 994.50 are left. 20,000
+    that lose 992.00 and 1.10 of commission fit; 994.60 and 1.10 would, if getting out of the first cost nothing."""
+    commission = {"fx": Fee(taker_ppm=25, maker_ppm=25)}
+    shipped = pack("2step-challenge").model_copy(update={"fees": commission})
+    desk = PragueDesk(shipped, "EURUSD", "GBPUSD")
+    for symbol in desk.symbols:
+        desk.at("2024-03-04 10:00:00", "1.10000", symbol)
+    desk.order("buy", "market", 100_000, stop="1.06000")
+    desk.at("2024-03-04 10:00:01", "1.10000")
+    (verdict,) = of(SignalAssessed, desk.order("buy", "market", 20_000, stop=stop, symbol="GBPUSD"))
+    assert [rule.rule for rule in verdict.rules if not rule.passed] == failed
+    desk.at("2024-03-04 10:00:02", "1.10000", "GBPUSD")
+    desk.at("2024-03-04 11:00:00", "1.06000")
+    desk.at("2024-03-04 11:00:01", stop, "GBPUSD")
+    assert (desk.position("EURUSD"), desk.position("GBPUSD")) == (0, 0)
+    assert not breaches(desk)
+    assert int(desk.engine.desk.book.account[0]["balance"]) >= nanos(95_000)
 
 
 def test_a_halt_that_an_operator_ordered_does_not_hide_a_breach() -> None:

@@ -21,7 +21,7 @@ LINE, _, STATES = OLD.partition(b"\n")
 HEAD: dict[str, Any] = json.loads(LINE)
 
 # Hashes of what the golden snapshot becomes: they stand in ledgers. Before an engine is released, correct its own here.
-PINNED = {2: "47555f75af91052a13b12f79389bfd76f92db5690b9d9e9f17985eea3af86856"}
+PINNED = {2: "92aa08e541bddf421f9b5731b9aac3e4e590c8637ebda792ea8cf46f0e82490c"}
 
 
 def snapshot(states: bytes = STATES, **changed: Any) -> bytes:
@@ -47,7 +47,8 @@ def test_the_newer_engine_stands_where_the_older_one_stood() -> None:
     engine = migrated()
     assert place(migrate(OLD)) == Place(ENGINE, HEAD["ordinal"], HEAD["number"])
     assert (engine.ordinal, engine.number, engine.time_ns) == (HEAD["ordinal"], HEAD["number"], HEAD["time_ns"])
-    assert sorted(engine.answered) == HEAD["answered"]
+    assert len(engine.answered) == len(HEAD["answered"])
+    assert all(instruction_id in engine.answered for instruction_id in HEAD["answered"])
     assert list(engine.strategies) == [saved["strategy"] for saved in HEAD["strategies"]]
     assert b"".join(active.states.tobytes() for active in engine.strategies.values()) == STATES
 

@@ -41,6 +41,15 @@ def test_every_transition_that_the_table_does_not_allow_is_refused_by_name(befor
         check_transition(7, before, after)
 
 
+def test_a_cancel_that_the_table_does_not_allow_is_refused_by_name() -> None:
+    desk = quoted()
+    order = desk.ask("buy", "limit", 1_000, limit="1.05000")
+    desk.engine.desk.book.orders[0]["state"] = STATES.index("pending_approval")
+    says = refusal(desk.cancel(order))
+    assert f"order {order} is pending_approval and cannot become canceled; it may become submitted" in says
+    assert desk.working == [order]
+
+
 def test_kernels_follow_the_same_table() -> None:
     numbers = range(len(STATES))
     allowed = {(b, a) for b, a in product(numbers, numbers) if may_become(b, a)}

@@ -1,5 +1,7 @@
 """What instructions may not do to a desk: identities, conversion, margin and counts hold against hostile ones."""
 
+import pytest
+
 from domain.events import SignalAssessed, SignalRaised
 from domain.instructions import InstrumentDeclared, SignalSubmitted, StrategyActivated
 from domain.instruments import Instrument, instrument_for
@@ -83,6 +85,22 @@ def test_no_number_of_orders_makes_a_position_larger_than_the_instruments_bound(
     desk.order("buy", "market", 6_000_000)
     assert failed(desk) == {"largest_lot"}
     assert placed(desk.order("sell", "market", 6_000_000))
+
+
+@pytest.mark.parametrize(("lots", "failing"), [(50, set()), (51, {"largest_lot"})])
+def test_a_reversal_is_one_order_and_the_largest_lot_is_an_orders(lots: int, failing: set[str]) -> None:
+    """100 lots are the largest of EURUSD: a venue takes no order of 102, whatever it closes."""
+    size = {"fixed_quantity_nanos": nanos(lots * 100_000)}
+    desk = Desk(policy(sizing=size, risk={"on_opposite": "reverse"}), "EURUSD", balance=100_000_000)
+    desk.quote("1.10000", "1.10010")
+    prices = {"entry_nanos": nanos("1.1")}
+    desk.tell(SignalSubmitted, strategy="theirs", symbol="EURUSD", side="buy", **prices)
+    desk.quote("1.10000", "1.10010")
+    events = desk.tell(SignalSubmitted, strategy="theirs", symbol="EURUSD", side="sell", **prices)
+    assert failed(desk) == failing
+    assert [order.quantity_nanos for order in placed(events)] == ([] if failing else [nanos(10_000_000)])
+    desk.quote("1.10000", "1.10010")
+    assert desk.position() == (lots if failing else -lots) * 100_000
 
 
 def test_an_order_without_a_stop_is_refused_where_risk_is_limited() -> None:

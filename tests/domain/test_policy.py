@@ -1,13 +1,14 @@
 """A policy is its content: through JSON and back it is the same, and kernels see every field of it."""
 
-import json
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from pydantic import ValidationError
 
 from domain import policy as module
 from domain.errors import InvalidInput
-from domain.policy import PAPER_DEFAULT, POLICIES, POLICY, SESSION_MARKS, Policy, parse, policy_named
+from domain.policy import PAPER_DEFAULT, POLICIES, POLICY, SESSION_MARKS, Policy, policy_named
+from domain.rules import NO_LIMIT
 
 PARTS = ("strategic", "sizing", "risk", "limits", "market")
 FIELDS = [(part, name) for part in PARTS for name in type(getattr(PAPER_DEFAULT, part)).model_fields]
@@ -24,7 +25,7 @@ def content(**changes: Any) -> dict[str, Any]:
 
 @shipped
 def test_a_shipped_policy_goes_through_json_and_comes_back_the_same(policy: Policy) -> None:
-    again = parse(json.loads(policy.model_dump_json()))
+    again = Policy.model_validate_json(policy.model_dump_json())
     assert again == policy
     assert again.hash == policy.hash
     assert again.record() == policy.record()
@@ -54,7 +55,7 @@ def test_the_record_holds_every_field_as_kernels_know_it(policy: Policy, part: s
     elif isinstance(value, str):
         assert seen == place(value)
     else:
-        assert seen == value
+        assert seen == (NO_LIMIT if value is None else value)
 
 
 @field
@@ -64,12 +65,14 @@ def test_a_change_of_one_field_changes_that_field_of_the_record_and_the_hash(par
     other: Any = ("tokyo",)
     if isinstance(value, bool):
         other = not value
+    elif value is None:
+        other = 0
     elif isinstance(value, int):
         other = value - 1 if value > 1 else value + 1
     elif get_origin(annotation) is Literal:
         other = next(choice for choice in get_args(annotation) if choice != value)
     whole = PAPER_DEFAULT.model_dump(mode="json")
-    changed = parse(whole | {part: whole[part] | {name: other}})
+    changed = Policy.model_validate(whole | {part: whole[part] | {name: other}})
     before, after = PAPER_DEFAULT.record(), changed.record()
     assert [field for field in POLICY.names or () if before[field] != after[field]] == [name]
     assert changed.hash != PAPER_DEFAULT.hash
@@ -104,22 +107,22 @@ def test_kernels_know_every_choice_by_its_place(part: str, name: str) -> None:
     ],
 )
 def test_a_wrong_policy_is_refused_with_its_field_and_value(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        parse(content(**wrong))
-    assert f"policy {content(**wrong)['name']!r}: " in str(refused.value)
-    assert said in str(refused.value)
+    with pytest.raises(ValidationError) as refused:
+        Policy.model_validate(content(**wrong))
+    problem = refused.value.errors()[0]
+    assert said in f"{'.'.join(str(part) for part in problem['loc'])} = {problem['input']!r}: {problem['msg']}"
 
 
 @pytest.mark.parametrize("missing", ["name", "version"])
 def test_a_policy_without_name_or_version_is_refused(missing: str) -> None:
     whole = content()
     del whole[missing]
-    with pytest.raises(InvalidInput, match=f"{missing} = .*Field required"):
-        parse(whole)
+    with pytest.raises(ValidationError, match=f"{missing}\n  Field required"):
+        Policy.model_validate(whole)
 
 
 def test_a_policy_that_says_nothing_has_the_defaults() -> None:
-    assert parse(content()) == Policy(name="mine", version=1)
+    assert Policy.model_validate(content()) == Policy(name="mine", version=1)
 
 
 def test_a_policy_cannot_be_changed() -> None:
@@ -139,15 +142,15 @@ def test_an_unknown_policy_is_refused_with_those_there_are(name: str) -> None:
 
 
 def test_the_ftmo_packs_restate_the_published_objectives() -> None:
-    def objectives(name: str) -> tuple[int, ...]:
+    def objectives(name: str) -> tuple[int | None, ...]:
         limits = POLICIES[f"ftmo-{name}"].limits
         return limits.profit_target_ppm, limits.daily_loss_ppm, limits.max_loss_ppm, limits.trading_days_min
 
     assert objectives("2step-challenge") == (100_000, 50_000, 100_000, 4)
     assert objectives("2step-verification") == (50_000, 50_000, 100_000, 4)
-    assert objectives("2step-funded") == objectives("2step-funded-swing") == (0, 50_000, 100_000, 0)
+    assert objectives("2step-funded") == objectives("2step-funded-swing") == (None, 50_000, 100_000, 0)
     assert objectives("1step-challenge") == (100_000, 30_000, 100_000, 0)
-    assert objectives("1step-funded") == objectives("1step-funded-swing") == (0, 30_000, 100_000, 0)
+    assert objectives("1step-funded") == objectives("1step-funded-swing") == (None, 30_000, 100_000, 0)
     assert POLICIES["ftmo-1step-challenge"].limits.best_day_max_ppm == 500_000
     strict = {name for name, policy in POLICIES.items() if policy.limits.flat_before_weekend}
     assert strict == {name for name, policy in POLICIES.items() if policy.limits.no_news_trading}

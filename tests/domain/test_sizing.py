@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from domain.policy import FIXED, FRACTIONAL, LOWER, OBSERVE, POLICY, REFUSE, REVERSE
 from domain.rules import FACTS, NO_LIMIT
 from domain.sizing import (
+    BOUNDS,
+    CUTS,
     adjustment,
     affordable,
     confidence_step,
@@ -19,6 +21,7 @@ from domain.sizing import (
     position_after,
     size,
 )
+from domain.sizing import KELLY as KELLY_SAYS
 from tests.domain.facts import LOT, NANO, facts, terms
 from tests.domain.sizing_oracle import expected_fraction, expected_money, expected_size_ppm, in_lots
 
@@ -54,7 +57,7 @@ STRANGE_TERMS = {
 def trades(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int]]:
     """Facts and policy, all fields."""
     usual = (
-        {name: int(facts()[name]) for name in FACTS.names or ()},
+        {name: int(facts()[name]) for name in FACTS.names or () if name != "sized"},
         {name: int(terms()[name]) for name in POLICY.names or ()},
     )
     for values, strange in zip(usual, (STRANGE_FACTS, STRANGE_TERMS), strict=True):
@@ -177,7 +180,7 @@ def test_a_room_leaves_what_open_risk_has_not_taken(limit: str) -> None:
 def test_the_daily_risk_allowance_counts_what_is_lost_and_what_is_at_risk() -> None:
     f = {"day_lost": 3_000 * NANO, "open_risk": 1_900 * NANO}
     assert sized(facts(**f), terms())["risk"] == 100 * NANO
-    assert sized(facts(**f), terms(daily_risk_max_ppm=0))["risk"] == 1_000 * NANO
+    assert sized(facts(**f), terms(daily_risk_max_ppm=NO_LIMIT))["risk"] == 1_000 * NANO
 
 
 @pytest.mark.parametrize("missing", ["unit_loss", "unit_value", "equity", "margin_free"])
@@ -369,3 +372,106 @@ def test_a_risk_or_margin_past_64_bits_is_an_error_not_a_small_number(
     elif max(exact) < 9 * 10**18:
         size(f, terms())
         assert [f["risk"], f["margin"]] == exact
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------------
+
+# How each bound is taken away, of facts and of policy.
+FREE: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "largest_lot": ({"lot_max": 10**18}, {}),
+    "risk": ({}, {"risk_ppm": PPM}),
+    "kelly": ({}, {"kelly_ppm": 0}),
+    "daily_loss_room": ({"daily_room": NO_LIMIT}, {}),
+    "total_loss_room": ({"total_room": NO_LIMIT}, {}),
+    "daily_risk_room": ({}, {"daily_risk_max_ppm": NO_LIMIT}),
+    "symbol_exposure": ({}, {"symbol_exposure_max_ppm": NO_LIMIT}),
+    "currency_exposure": ({}, {"currency_exposure_max_ppm": NO_LIMIT}),
+    "free_margin": ({"margin_free": 10**18}, {}),
+}
+
+
+@settings(deadline=None, max_examples=300)
+@given(trades(), st.sampled_from([NO_LIMIT, 0, 50_000, 2_000_000]), st.sampled_from([NO_LIMIT, 0, 60_000, 3_000_000]))
+def test_the_bound_that_is_named_fixes_the_size_alone(
+    trade: tuple[dict[str, int], dict[str, int]], symbol: int, currency: int
+) -> None:
+    f, p = trade
+    p = p | {"symbol_exposure_max_ppm": symbol, "currency_exposure_max_ppm": currency}
+    result = sized(facts(**f), terms(**p))
+    named = BOUNDS[result["sized"]["bound"]]
+    assert result["sized"]["unfloored"] == result["unfloored"]
+    changed = "lot_step" if result["quantity"] else "smallest_lot"
+    assert CUTS[result["sized"]["cut"]] == ("none" if result["quantity"] == result["unfloored"] else changed)
+    if named in ("no_rate", "no_stop"):
+        assert result["unfloored"] == 0
+        return
+    for name, (facts_free, terms_free) in FREE.items():
+        if name != named:
+            f, p = f | facts_free, p | terms_free
+    assert sized(facts(**f), terms(**p))["unfloored"] == result["unfloored"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(trades())
+def test_each_adjustment_is_named_with_what_it_leaves(trade: tuple[dict[str, int], dict[str, int]]) -> None:
+    f, p = trade
+    evidence = sized(facts(**f), terms(**p))["sized"]
+    off = {"by_confidence": 0, "by_drawdown": 0, "performance_floor": OBSERVE}
+    for name, term in (
+        ("confidence", "by_confidence"),
+        ("drawdown", "by_drawdown"),
+        ("performance", "performance_floor"),
+    ):
+        alone = expected_size_ppm(f, p | off | {term: p[term]})
+        assert evidence[f"{name}_size_ppm"] == (alone if f["unit_value"] > 0 else PPM)
+    wins, seen = f["shadow_wins"], f["shadow_trades"]
+    assert evidence["win_rate_ppm"] == (wins * PPM // seen if seen else 0)
+    assert evidence["shadow_drawdown_milli_r"] == f["shadow_drawdown_milli_r"]
+    if BOUNDS[evidence["bound"]] not in ("no_rate", "no_stop"):
+        assert abs(evidence["fraction_ppm"] - expected_fraction(f, p)) <= 2  # Kelly is rounded on the way
+        assert max(0, int(evidence["money"])) == expected_money(f, p, int(evidence["fraction_ppm"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "policy", "kelly", "kelly_ppm", "fraction_ppm"),
+    [
+        ({}, {"kelly_ppm": 0}, "not_used", 0, 10_000),
+        ({"shadow_trades": 29, "shadow_wins": 16}, KELLY, "too_few_trades", 0, 100_000),
+        ({"shadow_won_milli_r": 45_000}, KELLY, "no_edge", 0, 0),
+        ({}, KELLY, "used", 81_250, 81_250),
+        ({}, KELLY | {"risk_ppm": 10_000}, "above_risk", 81_250, 10_000),
+    ],
+)
+def test_what_became_of_kelly_is_said(
+    changes: dict[str, int], policy: dict[str, int], kelly: str, kelly_ppm: int, fraction_ppm: int
+) -> None:
+    evidence = sized(facts(**(HALF_AND_A_BIT | changes)), terms(**policy))["sized"]
+    assert KELLY_SAYS[evidence["kelly"]] == kelly
+    assert (evidence["kelly_ppm"], evidence["fraction_ppm"]) == (kelly_ppm, fraction_ppm)
+
+
+@pytest.mark.parametrize(
+    ("changes", "policy", "bound"),
+    [
+        ({}, {}, "risk"),
+        ({"lot_max": 100 * LOT}, {}, "largest_lot"),
+        ({"daily_room": 500 * NANO}, {}, "daily_loss_room"),
+        ({"total_room": 500 * NANO}, {}, "total_loss_room"),
+        ({"day_lost": 4_900 * NANO}, {}, "daily_risk_room"),
+        ({}, {"symbol_exposure_max_ppm": 100_000}, "symbol_exposure"),
+        ({}, {"currency_exposure_max_ppm": 100_000}, "currency_exposure"),
+        ({"margin_free": 1_000 * NANO}, {}, "free_margin"),
+        (JUDGED | {"shadow_won_milli_r": 32_000}, KELLY, "kelly"),
+        ({"unit_value": 0}, {}, "no_rate"),
+        ({"unit_loss": 0}, {}, "no_stop"),
+        ({}, {"method": FIXED, "fixed_quantity_nanos": LOT}, "fixed"),
+        ({"quantity": LOT}, {}, "asked"),
+    ],
+)
+def test_what_fixes_a_size_has_a_name(changes: dict[str, int], policy: dict[str, int], bound: str) -> None:
+    assert BOUNDS[sized(facts(**changes), terms(**policy))["sized"]["bound"]] == bound
+
+
+@pytest.mark.parametrize(("equity", "cut"), [(100_000, "none"), (100_100, "lot_step"), (190, "smallest_lot")])
+def test_what_lots_made_of_a_size_is_said(equity: int, cut: str) -> None:
+    assert CUTS[sized(facts(equity=equity * NANO), terms())["sized"]["cut"]] == cut

@@ -11,7 +11,8 @@ import pytest
 
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
-from adapters.snapshots import SnapshotStore
+from adapters.snapshots import PART_BYTES, SnapshotStore
+from adapters.subjects import state_part
 from adapters.tape_log import StoredTape
 from domain.engine import ENGINE
 from domain.events import LEDGER_EVENT, LedgerEvent
@@ -27,7 +28,9 @@ STORED = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.rglob("*.
 
 SNAPSHOT = f"snapshots/engine_{ENGINE}.bin"
 OLDER = [name for name in STORED if name.startswith("snapshots/") and name != SNAPSHOT]
-GREW = [f"instructions/{kind}.json" for kind in shapes.GREW]
+GREW = [f"instructions/{kind}.json" for kind in shapes.GREW] + [
+    f"messages/{name}.{suffix}" for name in shapes.GREW_MESSAGES for suffix in ("json", "bin")
+]
 
 today = cache(shapes.written_today)
 
@@ -69,6 +72,13 @@ def test_an_old_event_is_read_as_it_was_meant(kind: str) -> None:
     assert LEDGER_EVENT.validate_json((GOLDEN / f"events/{kind}.json").read_bytes()) == canonical.EVENTS[kind]
 
 
+@pytest.mark.parametrize(("kind", "evidence"), [("signal_assessed", "sizing"), ("order_filled", "market")])
+def test_what_was_recorded_before_there_was_evidence_has_none(kind: str, evidence: str) -> None:
+    event = canonical.EVENTS[kind]
+    older = event.model_dump_json(exclude={evidence})
+    assert LEDGER_EVENT.validate_json(older) == event.model_copy(update={evidence: None})
+
+
 @pytest.mark.parametrize("kind", canonical.TICKS)
 def test_an_old_record_is_read_as_it_was_meant(kind: str) -> None:
     stored = decode((GOLDEN / f"ticks/{kind}.bin").read_bytes())
@@ -95,8 +105,9 @@ def test_the_fields_of_a_record_lie_where_the_table_says() -> None:
     assert (stored[48:52], stored[52:54]) == (b"\x2c\x01\x00\x00", b"\x02\x00")
 
 
-async def test_old_tape_messages_are_read_as_they_were_meant() -> None:
-    log, name = await stored_log("instruction", "block", "block_of_bars", "instruction_in_feed")
+@pytest.mark.parametrize("newer", ["", "_2"])
+async def test_old_tape_messages_are_read_as_they_were_meant(newer: str) -> None:
+    log, name = await stored_log("instruction", *(f"{name}{newer}" for name in shapes.GREW_MESSAGES))
     tape = StoredTape(log, name)
     opened, first, second, deactivated = [message async for page in tape.read(after=5) for message in page]
     assert opened == Instructed(6, canonical.INSTRUCTIONS["feed_opened"])
@@ -107,7 +118,7 @@ async def test_old_tape_messages_are_read_as_they_were_meant() -> None:
     records = np.concatenate([first.records, second.records])
     assert records.tolist() == np.concatenate([*canonical.TICKS.values()]).tolist()
     end = await tape.end()
-    assert end == TapeEnd(11, canonical.MONDAY, True, 11, shapes.FEED, 3, 4)
+    assert end == TapeEnd(11, canonical.MONDAY, True, 11, shapes.FEED, 3, 4, standing_at=4)
     assert await tape.instruction(11) == (canonical.INSTRUCTIONS["strategy_deactivated"], 6)
 
 
@@ -126,6 +137,17 @@ async def test_an_old_commit_is_read_as_it_was_meant() -> None:
 async def test_an_old_snapshot_message_is_read_as_it_was_meant() -> None:
     log, name = await stored_log("snapshot")
     assert await SnapshotStore(log, name).load() == b'{"engine":1}\n\x00\x01'
+
+
+async def test_an_old_snapshot_in_parts_is_read_as_it_was_meant() -> None:
+    log, _ = await stored_log("snapshot")
+    data = bytes(PART_BYTES + 1)
+    for number, part in enumerate((data[:PART_BYTES], data[PART_BYTES:])):
+        await log.append(Append(state_part("snapshot.golden_large", 0, number), part, {"Topic": "part"}, 0))
+    envelope = json.loads((GOLDEN / "messages/snapshot_parts.json").read_bytes())
+    stored = (GOLDEN / "messages/snapshot_parts.bin").read_bytes()
+    await log.append(Append(envelope["subject"], stored, envelope["headers"], 0))
+    assert await SnapshotStore(log, "golden_large").load() == data
 
 
 def test_an_old_engine_snapshot_goes_on_as_if_it_had_never_been_stored() -> None:
@@ -150,7 +172,7 @@ def test_whatever_changes_a_ledger_raises_engine() -> None:
     ENGINE in domain/engine.py and add its line to tests/golden/ledgers.json; the old lines stay."""
     pinned = json.loads((GOLDEN / "ledgers.json").read_bytes())
     assert str(ENGINE) in pinned, f"add the golden ledger of engine {ENGINE} to tests/golden/ledgers.json"
-    script = canonical.golden_script()
+    script = canonical.pinned_script()
     events = canonical.ledger(canonical.messages(script))
     tape = b"".join(i.tobytes() if isinstance(i, np.ndarray) else i.model_dump_json().encode() for i in script)
     assert pinned[str(ENGINE)] == {
@@ -162,7 +184,7 @@ def test_whatever_changes_a_ledger_raises_engine() -> None:
 
 
 def test_the_golden_ledger_holds_something_of_everything() -> None:
-    stored = canonical.ledger(canonical.messages(canonical.golden_script()))
+    stored = canonical.ledger(canonical.messages(canonical.pinned_script()))
     events = [LEDGER_EVENT.validate_json(line) for line in stored]
     assert {event.type for event in events} == kinds(LedgerEvent, "type") - {"engine_took_over"}
     signals = [event for event in events if event.type == "signal_raised" and event.version]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.policy import FORBID, LOWER, OBSERVE
-from domain.rules import NO_NEWS
+from domain.rules import NO_LIMIT, NO_NEWS
 from domain.strategic import STRATEGIC, below_floor
 from domain.tape import LONDON_OPEN, NEW_YORK_OPEN, SYDNEY_OPEN, TOKYO_OPEN
 from tests.domain.facts import MINUTE, SECOND, ask, facts, terms
@@ -44,12 +44,14 @@ CASES: list[tuple[str, dict[str, int], dict[str, int], bool, str]] = [
     ("volatility", {"atr": 20_000}, {}, False, "M1 ATR 0.2 pips is below the band from 0.3 pips"),
     ("volatility", {"atr": 1_500_000}, {}, True, "M1 ATR 15 pips is inside the band, whose nearer bound is 15 pips"),
     ("volatility", {"atr": 1_500_100}, {}, False, "M1 ATR 15.001 pips is above the band up to 15 pips"),
-    ("volatility", {"atr": 10**15}, {"atr_pips_max_thousandths": 0}, True,
+    ("volatility", {"atr": 10**15}, {"atr_pips_max_thousandths": NO_LIMIT}, True,
      "M1 ATR 10,000,000,000 pips is inside the band, whose nearer bound is 0.3 pips"),
     ("volatility", {"atr": 200_000}, {"atr_pips_min_thousandths": 0}, True,
      "M1 ATR 2 pips is inside the band, whose nearer bound is 15 pips"),
-    ("volatility", {"atr": 1}, {"atr_pips_min_thousandths": 0, "atr_pips_max_thousandths": 0}, True,
+    ("volatility", {"atr": 1}, {"atr_pips_min_thousandths": 0, "atr_pips_max_thousandths": NO_LIMIT}, True,
      "M1 ATR 0 pips, any is allowed"),
+    ("volatility", {"atr": 101}, {"atr_pips_min_thousandths": 0, "atr_pips_max_thousandths": 0}, False,
+     "M1 ATR 0.001 pips is above the band up to 0 pips"),
     ("volatility", {"atr": 1}, {}, False, "M1 ATR 0 pips is below the band from 0.3 pips"),
     ("volatility", {"atr": 0}, {}, True, "M1 ATR is not known yet"),
     ("news", {}, {}, True, "no relevant news is near"),
@@ -90,7 +92,8 @@ CASES: list[tuple[str, dict[str, int], dict[str, int], bool, str]] = [
     ("signal_age", {"bar_age_ns": 5 * MINUTE}, {}, True, "signal is 5 min old, at most 5 min"),
     ("signal_age", {"bar_age_ns": 5 * MINUTE + 1}, {}, False,
      "signal is 5 min 0.000000001 s old, more than 5 min"),
-    ("signal_age", {"bar_age_ns": 90 * MINUTE + SECOND // 2}, {"bar_age_max_ns": 0}, True,
+    ("signal_age", {"bar_age_ns": 1}, {"bar_age_max_ns": 0}, False, "signal is 0.000000001 s old, more than 0 s"),
+    ("signal_age", {"bar_age_ns": 90 * MINUTE + SECOND // 2}, {"bar_age_max_ns": NO_LIMIT}, True,
      "signal is 1 h 30 min 0.5 s old, any age is allowed"),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import snapshot
+from domain.bars import M1
 from domain.engine import Engine
 from domain.events import (
     FillBooked,
@@ -21,7 +22,7 @@ from domain.events import (
 )
 from domain.instructions import StrategyActivated, TradingHalted, TradingResumed
 from domain.policy import Fee, Policy
-from domain.tape import MINUTE, PRAGUE_MIDNIGHT, QUOTE, WEEK_CLOSING, Ticks, concatenate, empty_ticks
+from domain.tape import FROM_BAR, MINUTE, PRAGUE_MIDNIGHT, QUOTE, WEEK_CLOSING, Ticks, concatenate, empty_ticks
 from tests import canonical
 from tests.domain.desks import SECOND, Desk, fills, placed, policy
 
@@ -211,6 +212,7 @@ class Auditor:
     def fairly(self, order: Order, event: OrderFilled) -> None:
         terms, side = order.placed, order.side
         quote = event.ask_nanos if side > 0 else event.bid_nanos
+        self.told(terms, event)
         if terms.limit_nanos:
             assert side * (event.price_nanos - terms.limit_nanos) <= 0
         if event.liquidity == "maker":
@@ -221,10 +223,9 @@ class Auditor:
         point = POINT[event.symbol]
         slipped = 0 if terms.limit_nanos else self.rules.slippage_thousandths * point // 1_000
         assert side * event.slippage_nanos == slipped
-        passed = [quote]
-        if terms.order_type in ("stop", "stop_limit") and side * (quote - terms.trigger_nanos) >= 0:
-            passed.append(terms.trigger_nanos)  # inside a bar
-        assert event.price_nanos - side * (slipped + event.level * point) in passed
+        assert event.market
+        base = terms.trigger_nanos if event.market.basis == "trigger" else quote
+        assert event.price_nanos - side * (slipped + event.level * point) == base
         assert event.level < self.rules.levels_max
         tick = self.records[event.ordinal - 1]
         size = int(tick["ask_size" if side > 0 else "bid_size"])
@@ -232,6 +233,25 @@ class Auditor:
             level = (event.ordinal, event.side, event.level)
             self.taken[level] = self.taken.get(level, 0) + event.quantity_nanos
             assert self.taken[level] <= size
+
+    def told(self, terms: OrderPlaced, event: OrderFilled) -> None:
+        """Every parameter of the paper market stands in the fill."""
+        tick, rules, told = self.records[event.ordinal - 1], self.rules, event.market
+        assert told
+        delayed = terms.purpose in ("entry", "request")
+        constant, jitter = (rules.latency_ns, rules.latency_jitter_ns) if delayed else (0, 0)
+        assert (told.latency_constant_ns, told.latency_jitter_ns) == (constant, jitter)
+        assert told.latency_drawn_ns == terms.active_from_ns - terms.occurred_at_ns <= event.latency_ns
+        assert constant <= told.latency_drawn_ns <= constant + jitter
+        assert (told.depth, told.levels_max, told.limit_fill) == (rules.depth, rules.levels_max, rules.limit_fill)
+        assert told.slippage_thousandths == rules.slippage_thousandths
+        assert (told.trigger_nanos, told.from_bar) == (terms.trigger_nanos, bool(tick["flags"] & FROM_BAR))
+        assert (told.basis == "limit") == (event.liquidity == "maker")
+        if told.basis == "trigger":  # between two ticks of a bar the market passed it
+            quote = event.ask_nanos if event.side == "buy" else event.bid_nanos
+            assert told.from_bar
+            assert event.occurred_at_ns % M1 != 0
+            assert (1 if event.side == "buy" else -1) * (quote - terms.trigger_nanos) >= 0
 
     def booked(self, order: Order, event: OrderFilled) -> None:
         before, symbol = self.held[event.symbol], event.symbol

@@ -110,7 +110,7 @@ def year(path: Path) -> FileSet:
 def year_plan(files: FileSet) -> Plan:
     """A year in which nothing stops trading for good: the default policy without a limit on losses."""
     unlimited = PAPER_DEFAULT.model_copy(
-        update={"name": "paper-unlimited", "limits": Limits(daily_loss_ppm=0, max_loss_ppm=0)}
+        update={"name": "paper-unlimited", "limits": Limits(daily_loss_ppm=None, max_loss_ppm=None)}
     )
     return Plan(files, [StrategyChoice("m5_bos_retest")], unlimited, ACCOUNT)
 

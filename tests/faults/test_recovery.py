@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from adapters import processes
 from adapters.breaker import Breaker, GuardedLog
 from adapters.embedded import EmbeddedServers
 from adapters.ops_log import OpsLog
+from adapters.postgres import open_pool, postgres_breaker
 from adapters.tape_log import StoredTape
-from domain.errors import Unavailable
 from domain.events import LedgerEvent
 from domain.operations import OPS_EVENT, OpsEvent, ServiceFailed
 from domain.ports import Append, Log
@@ -170,30 +169,19 @@ async def test_a_lost_postgresql_answers_again_behind_its_breaker_within_thirty_
     servers = EmbeddedServers(passable_tmp / "data")
     data = passable_tmp / "data" / "postgres" / "data"
     health, events, answers = Health(), list[OpsEvent](), list[int]()
-    breaker = Breaker("postgres", on_change=breaker_events("postgres", events.append))
-    dsns: list[str] = []
+    breaker = postgres_breaker(breaker_events("postgres", events.append))
 
     async def start() -> None:
-        dsns.append(await asyncio.to_thread(servers.postgres))
-
-    async def ask() -> int:
-        connection = await asyncpg.connect(dsns[-1])
-        try:
-            answer: int = await connection.fetchval("SELECT 1")
-            return answer
-        finally:
-            await connection.close()
+        await asyncio.to_thread(servers.postgres)
 
     async def postgres() -> None:
-        while True:
-            try:
-                await breaker.call(ask)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                raise Unavailable(f"PostgreSQL does not answer: {error}") from error
-            health.ready("postgres")
-            answers.append(1)
+        async with open_pool(dsn, breaker) as pool:
+            while True:
+                async with pool.connection() as connection:
+                    answers.append(await connection.fetchval("SELECT 1"))
+                health.ready("postgres")
 
-    await start()
+    dsn = await asyncio.to_thread(servers.postgres)
     supervisor = Supervisor(health, record=events.append, restarts={"postgres": start})
     running = asyncio.create_task(supervisor.run({"postgres": postgres}, never))
     try:
@@ -206,6 +194,8 @@ async def test_a_lost_postgresql_answers_again_behind_its_breaker_within_thirty_
             await until(lambda: len(answers) > before, RECOVERED_WITHIN_S)
         assert processes.find("postgres", "-D", data).pid != killed.pid
         assert health.status("postgres").state == "ready"
+        [failed, *_] = [event for event in events if isinstance(event, ServiceFailed)]
+        assert (failed.error, failed.severity, failed.recovery) == ("Unavailable", "medium", "restart")
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

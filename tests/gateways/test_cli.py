@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.errors import Conflict, DeskError, InvalidInput, NotDurable, Overlap, TapeBroken, Unavailable
-from gateways.cli import run_app
+from gateways.cli import HEADS, app, run_app
 from gateways.wanted import Wanted
 from ops.session import SessionReport
 
@@ -21,12 +20,13 @@ SIGNAL = {
     "symbol": "EURUSD",
     "side": "buy",
     "bar_time": "2018-01-02T01:06:00Z",
+    "occurred_at": "2018-01-02T01:07:00.000000001Z",
     "level": "1.201780000",
     "entry": "1.202160000",
     "stop": "1.201570000",
     "target": "1.203635000",
     "confidence": 514860,
-    "position": "main:341",
+    "position": "tape:341",
 }
 VERIFIED = {
     "checked": 3,
@@ -40,11 +40,12 @@ VERIFIED = {
 }
 REPORT = SessionReport(
     desk="main", files=1, rows=2, rows_rejected=0, ticks_added=8, ordinal=12, events=4, signals=1, approved=1,
-    refused=0, fills=2, trades=1, won=1, policy="paper-default@1", currency="USD", initial_nanos=100_000 * 10**9,
+    refused=0, fills=2, trades=1, won=1, strategies=["ema_cross@1"],
+    policy="paper-default@1", currency="USD", initial_nanos=100_000 * 10**9,
     balance_nanos=100_010 * 10**9, equity_nanos=100_010 * 10**9, fees_nanos=5 * 10**9, halted=False, refusals={},
     seconds=0.5,
 )._asdict() | {"rejects": None}  # fmt: skip
-APPLIED = {"instruction_id": "cli-1", "tape": "main:12", "ledger": "main:5", "applied": True, "reason": ""}
+APPLIED = {"instruction_id": "cli-1", "tape": "tape:12", "ledger": "main:5", "applied": True, "reason": ""}
 
 
 class Fake:
@@ -55,6 +56,7 @@ class Fake:
         self.built: dict[str, Any] = {}
         self.fails: DeskError | None = None
         self.verified: Mapping[str, Any] = VERIFIED
+        self.signal: Mapping[str, Any] = SIGNAL
         self.outcome: Mapping[str, Any] = APPLIED
 
     def build(self, **options: Any) -> "Fake":
@@ -87,9 +89,9 @@ class Fake:
         self._note(wanted=wanted, services=tuple(services), shown=console is not None, until_fed=until_fed)
         return REPORT if wanted else None
 
-    async def signals(self, symbol: Any, strategy: Any, start: Any, end: Any) -> list[dict[str, Any]]:
-        self._note(symbol=symbol, strategy=strategy, start=start, end=end)
-        return [SIGNAL]
+    async def signals(self, symbol: Any, strategy: Any, start_ns: Any, end_ns: Any) -> list[Mapping[str, Any]]:
+        self._note(symbol=symbol, strategy=strategy, start_ns=start_ns, end_ns=end_ns)
+        return [self.signal]
 
     async def verify(self, progress: Any, engines: Path | None = None) -> Mapping[str, Any]:
         self._note(engines=engines)
@@ -154,11 +156,11 @@ def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return command_line(fake, monkeypatch, capsys)
 
 
-def test_run_without_options_plays_the_demo_with_the_default_strategy(fake: Fake, cdb: Callable[..., Any]) -> None:
+def test_run_without_options_leaves_feed_and_strategy_to_what_the_desk_has(fake: Fake, cdb: Callable[..., Any]) -> None:
     code, out, _ = cdb("run", "--exit-when-done")
     assert code == 0
-    assert fake.asked["wanted"].feeds == ["demo"]
-    assert fake.asked["wanted"].strategies == ["m5_bos_retest"]
+    assert (fake.asked["wanted"].feeds, fake.asked["wanted"].strategies) == ([], [])
+    assert "ema_cross@1, policy paper-default@1" in out
     assert "synthetic" in out
 
 
@@ -203,8 +205,21 @@ def test_signals_are_one_object_a_line(fake: Fake, cdb: Callable[..., Any]) -> N
     )
     assert code == 0
     assert json.loads(out) == SIGNAL
-    assert fake.asked["start"] == datetime(2018, 1, 2, tzinfo=UTC)
-    assert fake.asked["end"] == datetime(2018, 1, 3, tzinfo=timezone(timedelta(hours=2)))
+    assert fake.asked["start_ns"] == 1_514_851_200 * 10**9
+    assert fake.asked["end_ns"] == (1_514_937_600 - 7_200) * 10**9
+
+
+def test_a_signal_from_outside_has_the_time_at_which_it_came(fake: Fake, cdb: Callable[..., Any]) -> None:
+    fake.signal = SIGNAL | {"bar_time": None, "strategy": "tv", "version": 0}
+    _, out, _ = cdb("signals")
+    assert "2018-01-02 01:07 EURUSD" in out
+    assert "tape:341 tv" in out
+
+
+def test_every_command_has_a_place_in_the_help(cdb: Callable[..., Any]) -> None:
+    _, out, _ = cdb("--help")
+    assert out.index("Trade") < out.index("Look") < out.index("Steer") < out.index("What there is")
+    assert {command.rich_help_panel for command in app.registered_commands} == set(HEADS)
 
 
 def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any]) -> None:
@@ -222,7 +237,7 @@ def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any])
         (
             {
                 "diverged": 1,
-                "first_divergence": {"number": 2, "position": "main:9", "recorded": "a", "recomputed": "b"},
+                "first_divergence": {"number": 2, "position": "tape:9", "recorded": "a", "recomputed": "b"},
             },
             1,
         ),

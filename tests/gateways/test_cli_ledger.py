@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncGenerator, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ ANSWER: dict[str, Any] = {
 }  # fmt: skip
 AWAY = {"error": "Unavailable", "message": "the server is gone"}
 STATUS: dict[str, Any] = {"desk": "main", "mode": "paper", "problem": AWAY, "latched": None, "services": []}
-EVERYTHING = dict.fromkeys(("start", "end", "after", "last", "correlation", "symbol")) | {"types": []}
+EVERYTHING = dict.fromkeys(("start_ns", "end_ns", "after", "last", "correlation", "symbol")) | {"types": []}
 
 
 class Fake:
@@ -110,8 +109,8 @@ def test_events_pass_every_filter_on(fake: Fake, cdb: Callable[..., Any]) -> Non
     assert code == 0
     assert fake.asked == {
         "types": ["order_filled", "fill_booked"],
-        "start": datetime(2018, 1, 2, tzinfo=UTC),
-        "end": datetime(2018, 1, 3, tzinfo=UTC),
+        "start_ns": 1_514_851_200 * 10**9,
+        "end_ns": 1_514_937_600 * 10**9,
         "after": 5,
         "last": 7,
         "correlation": "main:3",

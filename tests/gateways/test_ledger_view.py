@@ -116,6 +116,10 @@ def test_every_event_type_has_its_words_and_its_noun() -> None:
         "account_marked": "equity 0.00 (0.00 to 0.00), room 0.00",
         "day_rolled": ("new day balance 204,000.00, daily limit 194,000.00, total limit 180,000.00, trading days 3"),
         "limit_breached": "daily loss breached: equity 193,999.00 below 194,000.00; desk halted and flattened",
+        "objectives_reached": (
+            "objectives of ftmo-2step-challenge@1 reached: balance 110,250.00, profit target 10,000.00, "
+            "trading days 5 of 4"
+        ),
     }
 
 
@@ -140,6 +144,8 @@ def test_every_event_type_has_its_words_and_its_noun() -> None:
         ({"type": "fill_booked", "realised": "5"}, "position -50,000, realised +5.00, fee 0.54, balance 99,998.64"),
         ({"type": "limit_breached", "limit": "news_trading", "value": "-12.5", "bound": "120"},
          "filled 12.5 s after news, allowed from 120 s on"),
+        ({"type": "limit_breached", "limit": "money_range", "value": "2001", "bound": "4611686018.4"},
+         "no usable quote: at 2001 money would pass 4,611,686,018.40; desk halted"),
         ({"type": "limit_breached", "halted": False}, "daily loss breached: equity 193,999.00 below 194,000.00"),
         ({"type": "signal_assessed", "risk": "0", "stop": None, "target": None, "size_ppm": 1_000_000},
          "approved sell 50,000, no stop"),
@@ -218,8 +224,17 @@ def test_a_tree_reads_like_this() -> None:
         "  ├ main:5 verdict approved sell 50,000 at 80 % of the full size, risk 12.35,     00:00:00.000",
         "  │   stop 1.08515, target 1.08445",
         "  │   ✓ 2 rules passed, policy canonical@3",
+        "  │   size 50,900: the exposure that the instrument may have, cut to lot steps",
+        "  │   risk 1 % of equity 99,000.00 x 80 % by drawdown: 792.00 to lose; Kelly",
+        "  │   would allow 2.25 %",
+        "  │   win rate 61.25 %, drawdown 3.4 R over 40 shadow trades",
+        "  │   stop 0.0002 away, spread 0.00006, slippage 0.00001, commission 0.05: 1,000",
+        "  │   units lose 0.25",
         "  └ main:6 order entry sell 50,000 at market                                      00:00:00.000",
         "    └ main:8 fill entry sold 20,000 at 1.08494, slippage 0.000005, level 1 ◄      00:00:01.000  +1 s",
+        "      │ at the quote; bid 1.08495, ask 1.08501 (of a bar), commission 0.0025 %",
+        "      │ level 2 of 5: 30,000 displayed; slippage 0.5 points on market orders",
+        "      │ latency 50 ms, of 40 ms and up to 20 ms drawn by a seed",
         "      └ main:9 booking position -50,000, fee 0.54, balance 99,998.64              00:00:01.000",
         "",
         "Result  EURUSD sell 50,000  -12.30 USD  -1.00 R of 12.35  held 3 min 12 s, at its stop main:11",
@@ -329,10 +344,10 @@ def test_merged_marks_keep_the_lowest_and_the_highest_equity() -> None:
 # -- status --------------------------------------------------------------------------------------------------------
 
 
-def shown(state: dict[str, Any], **more: Any) -> list[str]:
-    to = console(terminal=True)
+def shown(state: dict[str, Any], width: int = 100, **more: Any) -> list[str]:
+    to = console(width=width, terminal=True)
     print_status(to, {"desk": "main", "problem": None, **state, "latched": None, "services": SERVICES, **more})
-    assert all(cell_len(line) <= 100 for line in printed(to))
+    assert all(cell_len(line) <= width for line in printed(to))
     return printed(to)
 
 
@@ -343,7 +358,7 @@ def test_the_status_shows_account_rooms_halt_and_services() -> None:
     assert lines[1] == "HALT WAITS for the sequencer:  [2Jstop (by ann, and flatten)"
     assert lines[2].startswith("HALTED since 2024-03-05 ")
     assert f"equity     {money(state['account']['equity'])}" in text
-    assert "trading days 2 of 4" in text
+    assert "trading days 2 of 4   profit target -261.23 of 10,000.00   objectives failed" in text
     assert "ws    8000  ready" in text
     assert "core  8001  not ready    core is starting; Wait." in text
     assert "Positions none" in text
@@ -355,6 +370,12 @@ def test_positions_and_orders_are_tables() -> None:
     parts = [message[1] for message in canonical.up_to(2_300, canonical.messages(script, [2_300]))]
     asyncio.run(write_tape(log, parts))
     state = asyncio.run(state_of(log, "main"))
+    state["orders"] = [row | {"id": f"main:{'1' * 30}{row['id'][5:]}"} for row in state["orders"]]
+    for width in (80, 100):
+        text = "\n".join(shown(state, width))
+        assert "…" not in text, "an id that is cut is no id"
+        assert all(row["id"] in text for row in state["orders"]), text
+        assert all(row["correlation"] in text for row in state["positions"]), text
     lines = shown(state)
     head = next(index for index, line in enumerate(lines) if line.startswith("symbol"))
     assert lines[head + 1].split()[:3] == ["EURUSD", "buy", "20,000"]
@@ -376,12 +397,12 @@ def test_a_desk_without_account_and_a_store_that_is_away_say_so() -> None:
 @pytest.mark.parametrize(
     ("left", "full", "style"),
     [
-        ("300", 30, "green"), ("151", 15, "green"), ("100", 10, "yellow"), ("30", 3, "red"), ("-9", 0, ""),
-        ("999", 30, "green"),
+        ("300", 20, "green"), ("151", 10, "green"), ("100", 7, "yellow"), ("30", 2, "red"), ("-9", 0, ""),
+        ("999", 20, "green"),
     ],
 )  # fmt: skip
 def test_a_room_is_a_bar_of_what_is_left(left: str, full: int, style: str) -> None:
     bar, text = room_bar({"left": left, "of": "300", "limit": "9700"})
-    assert bar.plain == "█" * full + "░" * (30 - full)
+    assert bar.plain == "█" * full + "░" * (20 - full)
     assert not full or str(bar.spans[0].style) == style
-    assert text.plain == f"{money(left)} of 300.00, to an equity of 9,700.00"
+    assert text.plain == f"{money(left)} of 300.00, down to 9,700.00"

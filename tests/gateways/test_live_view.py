@@ -197,6 +197,7 @@ def test_a_refused_signal_says_why_in_the_words_of_the_first_rule_that_refused()
         ("engine_took_over", "2 goes on from where 1 stopped"),
         ("day_rolled", "in Prague, balance 204,000.00 USD"),
         ("limit_breached", "daily loss: equity 193,999.00, trading is halted"),
+        ("objectives_reached", "passed   all objectives of ftmo-2step-challenge@1, balance 110,250.00 USD"),
     ],
 )
 def test_a_decision_is_one_line(kind: str, words: str) -> None:

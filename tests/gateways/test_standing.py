@@ -10,6 +10,8 @@ from domain.instructions import (
     AccountOpened,
     CalendarImported,
     CancelRequested,
+    FeedCompleted,
+    FeedOpened,
     Instruction,
     NewsEntry,
     OrderRequested,
@@ -20,7 +22,7 @@ from domain.instructions import (
 )
 from domain.instruments import instrument_for
 from domain.policy import PAPER_DEFAULT, POLICIES
-from domain.ports import Message
+from domain.ports import Append, Message
 from domain.tape import MAX_BLOCK_RECORDS
 from gateways.sequencer import Activation, Sequencer
 from gateways.standing import Standing, nothing_stands, read_standing, stand
@@ -130,6 +132,49 @@ async def test_an_opening_written_in_one_go_is_read_with_one_request_an_instruct
     async with Sequencer.open(StoredTape(counted, "main")) as again:
         assert len(again.standing.instruments) == 100
     assert counted.gets < 101 + 20
+
+
+async def fed(log: MemoryLog, feeds: int) -> Standing:
+    """A tape of many feeds, each a few messages long."""
+    opened = canonical.INSTRUCTIONS["feed_opened"].model_dump(include={"files", "ticks"})
+    async with Sequencer.open(StoredTape(log, "main")) as sequencer:
+        await sequencer.prepare([instrument_for("EURUSD")], canonical.MONDAY)
+        for number in range(feeds):
+            now = sequencer.end.time_ns
+            await sequencer.declare(FeedOpened, **opened, feed=f"{number}", first_time_ns=now, last_time_ns=now)
+            for _ in range(3):
+                await sequencer.offer(canonical.market_ticks(5, start=sequencer.end.time_ns), f"{number}")
+            await sequencer.declare(FeedCompleted, feed=f"{number}")
+        return sequencer.standing
+
+
+async def test_what_stands_between_ticks_is_read_with_one_request_an_instruction_and_only_once() -> None:
+    log = MemoryLog()
+    expected = await fed(log, 100)
+    counted = Counted(log)
+    tape = StoredTape(counted, "main")
+    for _ in range(3):  # each step of a start opens the tape
+        assert await read_standing(tape, await tape.end()) == expected
+        assert counted.gets == 2 + 2 * 100
+    async with Sequencer.open(tape) as sequencer:
+        await sequencer.declare(FeedCompleted, feed="more")
+    assert "more" in (await read_standing(tape, await tape.end())).completed
+    assert counted.gets == 2 + 2 * 100 + 1
+
+
+@pytest.mark.parametrize("hints", ["of another stream", "none", "beyond the end"])
+async def test_a_tape_that_was_copied_has_the_same_standing(hints: str) -> None:
+    log = MemoryLog()
+    expected = await fed(log, 5)
+    copy, last = MemoryLog(), {"main": 0, "other": 0}
+    for message in await logs.stored(log, "tape.main"):
+        headers = {name: value for name, value in message.headers.items() if name != "Standing-At" or hints != "none"}
+        if hints == "beyond the end" and "Standing-At" in headers:
+            headers["Standing-At"] = str(10**9)
+        for name in ("other", "main"):  # so the sequences are others
+            last[name] = await copy.append(Append(f"tape.{name}", message.data, headers, last[name]))
+    tape = StoredTape(copy, "main")
+    assert await read_standing(tape, await tape.end()) == expected
 
 
 async def test_other_tapes_in_the_same_stream_change_nothing() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
-from adapters.snapshots import SnapshotStore
+from adapters.snapshots import PART_BYTES, SnapshotStore
 from adapters.tape_log import StoredTape
 from domain.engine import ENGINE
 from domain.instructions import Instructed
@@ -20,6 +20,7 @@ FEED = "0123456789abcdef"
 
 # Shapes that got fields since their first file was written: today's encoder gives the newer file, the old one is read.
 GREW = {"tape_opened": "_2", "instrument_declared": "_2", "engine_activated": "_2"}
+GREW_MESSAGES = ("block", "block_of_bars", "instruction_in_feed")  # got the header Standing-At
 
 
 async def _messages() -> dict[str, bytes]:
@@ -33,10 +34,12 @@ async def _messages() -> dict[str, bytes]:
     events = [Recorded(event.number, event.model_dump_json().encode()) for event in canonical.FIRST_COMMIT]
     await StoredLedger(log, "golden").append(events, LedgerEnd())
     await SnapshotStore(log, "golden").save(b'{"engine":1}\n\x00\x01')
+    await SnapshotStore(log, "golden_large").save(bytes(PART_BYTES + 1))
     names = {
-        "tape.golden": ["instruction", "block", "block_of_bars", "instruction_in_feed"],
+        "tape.golden": ["instruction", *(f"{name}_2" for name in GREW_MESSAGES)],
         "ledger.golden": ["commit"],
         "snapshot.golden": ["snapshot"],
+        "snapshot.golden_large": ["snapshot_parts"],
     }
     shapes = {}
     for subject, kinds in names.items():

@@ -1,5 +1,7 @@
 """What a person asks of a desk at the command line: it is checked at the door, and one answer comes back."""
 
+import asyncio
+import contextlib
 import getpass
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -7,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
+from adapters import processes
 from adapters.commands import serve_commands
 from adapters.jetstream import JetStreamLog
 from adapters.nats_server import NatsServer
 from adapters.progress import only_one
 from adapters.tape_log import StoredTape
-from domain.errors import InvalidInput, Unavailable, UnknownInstrument, UnknownStrategy
+from domain.errors import Conflict, DeskError, InvalidInput, Unavailable, UnknownInstrument, UnknownStrategy
 from domain.instructions import (
     CalendarImported,
     CancelRequested,
@@ -26,14 +30,17 @@ from domain.instructions import (
 )
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
-from ops import control
-from ops.control import Outcome, instruct, order_requested, refuse_impossible, said
+from ops import trading
+from ops.control import ANSWER_S, Outcome, instruct, order_requested, refuse_impossible, said
 from ops.datasets import ingest
+from ops.desk import Desk
+from ops.services import DeskServices
 from ops.session import Plan, StrategyChoice, run_session
+from ops.settings import Settings
 from ops.verify import verify
 from tests import canonical, logs
 from tests.canonical import file_set
-from tests.ops.desks import instructions, ledger
+from tests.ops.desks import SERVICES, instructions, ledger, until
 
 FILES = file_set(canonical.market_ticks(60, seed=3), "EURUSD")
 ORDER: dict[str, Any] = {
@@ -81,7 +88,16 @@ def test_an_order_is_what_was_typed_in_units_and_nanos() -> None:
         ({"lots": Decimal(0)}, "lots 0 is not above 0"),
         ({"lots": Decimal(-1)}, "lots -1 is not above 0"),
         ({"lots": Decimal("1e999999")}, "lots 1E[+]999999 is not above 0 and at most 1,000,000,000"),
-        ({"lots": Decimal("1e9")}, "quantity 1000000"),
+        (
+            {"lots": Decimal("1e9")},
+            "1,000,000,000 lots are above 100, the largest order of EURUSD .10,000,000",
+        ),
+        ({"lots": Decimal("100.01")}, "100.01 lots are above 100, .*; ask for less, or in several orders"),
+        ({"symbol": "BTCUSDT", "lots": Decimal("1000.00001")}, "1,000.00001 lots are above 1,000"),
+        ({"lots": Decimal("nan")}, "lots NaN is not above 0"),
+        ({"lots": Decimal("-inf")}, "lots -Infinity is not above 0"),
+        ({"lots": Decimal("0.1000000000000000000000000000000001")}, "more decimals than the desk keeps"),
+        ({"limit": Decimal("1.1000000000000000000000000000000001")}, "more decimals than the desk keeps"),
         ({"lots": Decimal("1e-15")}, "lots 1E-15 has more decimals"),
         ({"lots": Decimal("1e-999999")}, "lots 1E-999999 has more decimals"),
         ({"limit": Decimal("1.0000000001")}, "limit 1.0000000001 has more decimals"),
@@ -173,7 +189,7 @@ async def test_a_resting_desk_takes_every_instruction_and_answers(
         assert bool(outcome.reason) is not applied
         number = int(outcome.ledger.removeprefix(f"{desk}:"))
         assert instruction.id in (await ledger(log, desk))[number - 1].decode()
-        ordinal = int(outcome.tape.removeprefix(f"{desk}:"))
+        ordinal = int(outcome.tape.removeprefix("tape:"))
         assert ordinal in [m.ordinal for m in await instructions(log, desk) if m.instruction.id == instruction.id]
     found = await verify(log, desk, StoredTape(log, desk))
     assert (found.passed, found.pending) == (True, 0)
@@ -230,15 +246,107 @@ async def test_a_desk_whose_sequencer_is_silent_is_not_written_to_by_others(
 
 
 async def test_an_engine_that_runs_alone_decides_on_what_another_process_writes(
-    log: JetStreamLog, desk: str, latch: HaltLatch, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    log: JetStreamLog, desk: str, latch: HaltLatch, nats_server: NatsServer
 ) -> None:
-    monkeypatch.setattr(control, "ANSWER_S", 0.2)
     await rested(log, desk)
+    order = order_requested(ORDER)
     async with logs.jetstream(nats_server) as other, only_one(other.connection, desk, "core"):
-        with pytest.raises(Unavailable, match=rf"stands on the tape at {desk}:\d+, but no engine decided on it"):
-            await instruct(
-                log, desk, order_requested(ORDER), latch
-            )  # this engine is asleep, and nobody decides in its place
+        outcome = await instruct(log, desk, order, latch, answer_s=0.2)  # asleep, and nobody decides in its place
+    place = f"tape:{(await instructions(log, desk))[-1].ordinal}"
+    reason = "no engine decided on it within 0.2 s; see `cdb status`"
+    assert outcome == Outcome(order.id, place, "", False, reason)
+
+
+@contextlib.asynccontextmanager
+async def desk_that_runs(server: NatsServer, folder: Path, desk: str) -> AsyncIterator[None]:
+    ports = {f"{service}_port": processes.free_port() for service in SERVICES}
+    settings = Settings(data_dir=folder, desk=desk, **ports)  # type: ignore[arg-type]
+    async with logs.jetstream(server) as other:
+        services = DeskServices(settings, other, None)
+        work = asyncio.create_task(services.run(("ws", "core")))
+        try:
+
+            async def is_ready() -> bool:
+                assert not work.done(), work
+                return all(services.health.status(name).state == "ready" for name in SERVICES)
+
+            await until(is_ready)
+            yield
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["rests", "runs"])
+@pytest.mark.parametrize("name", ["said twice", '"quoted" \\ ü'])
+async def test_what_was_said_before_has_its_answer_already(
+    log: JetStreamLog, desk: str, latch: HaltLatch, nats_server: NatsServer, tmp_path: Path, name: str,
+    *, runs: bool,
+) -> None:  # fmt: skip
+    """Who got no answer says the same again; nothing is done twice, and nobody waits for an answer that stands."""
+    await rested(log, desk)
+    halt = said(TradingHalted, reason="x").model_copy(update={"id": name})
+    async with contextlib.AsyncExitStack() as stack:
+        if runs:
+            await stack.enter_async_context(desk_that_runs(nats_server, tmp_path / "data", desk))
+        first = await instruct(log, desk, halt, latch)
+        assert (await instruct(log, desk, order_requested(ORDER), latch)).applied
+        decided = await ledger(log, desk)
+        async with asyncio.timeout(ANSWER_S / 3):
+            assert await instruct(log, desk, halt, latch) == first
+    assert first.applied
+    assert await ledger(log, desk) == decided
+
+
+# -- halts -------------------------------------------------------------------------------------------------------------
+
+FAILURES = [
+    Unavailable("no server"), Conflict("it starts"), InvalidInput("no stream"), OSError("no route"), KeyError("a bug"),
+    RuntimeError("the loop is closed"), NatsError("protocol"), TimeoutError(), MemoryError(), AssertionError("a state"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=[type(error).__name__ for error in FAILURES])
+@pytest.mark.parametrize("flatten", [False, True])
+async def test_whatever_is_in_the_way_of_a_halt_it_is_latched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, *, flatten: bool
+) -> None:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(trading, "instruct", fail)
+    monkeypatch.setattr(trading, "open_running", nothing)
+    told = await Desk(data_dir=tmp_path / "data").halt("fire", flatten=flatten)
+    assert str(error) in told["reason"]
+    assert isinstance(error, DeskError) or told["reason"].startswith(f"{type(error).__name__}: ")
+    waiting = HaltLatch(tmp_path / "data" / "halts", "main").pending()
+    assert waiting is not None
+    assert told["latched"] == str(tmp_path / "data" / "halts" / "main.json")
+    assert (waiting.reason, waiting.flatten, waiting.actor) == ("fire", flatten, getpass.getuser())
+
+
+@contextlib.asynccontextmanager
+async def nothing(*_: Any) -> AsyncIterator[None]:
+    yield None
+
+
+async def test_a_halt_starts_no_server_for_a_desk_that_rests(tmp_path: Path) -> None:
+    told = await Desk(data_dir=tmp_path / "data").halt("fire", flatten=False)
+    assert "no nats-server runs over" in told["reason"]
+    assert not (tmp_path / "data" / "nats").exists()
+    assert HaltLatch(tmp_path / "data" / "halts", "main").pending() is not None
+
+
+async def test_a_halt_of_a_running_desk_needs_no_folder_for_its_latch(
+    log: JetStreamLog, desk: str, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    await rested(log, desk)
+    (tmp_path / "data").write_text("no folder")
+    async with desk_that_runs(nats_server, tmp_path / "elsewhere", desk):
+        told = await Desk(data_dir=tmp_path / "data", desk=desk, nats_url=nats_server.url).halt("fire", flatten=False)
+    assert told["applied"], told
+    said_there = [message.instruction for message in await instructions(log, desk)]
+    assert [one.reason for one in said_there if one.kind == "trading_halted"] == ["fire"]
 
 
 async def test_without_an_engine_the_place_on_the_tape_is_the_answer(
@@ -253,5 +361,5 @@ async def test_without_an_engine_the_place_on_the_tape_is_the_answer(
     ):
         halt = said(TradingHalted, reason="x")
         outcome = await instruct(log, desk, halt, latch, also_resting=False)
-        place = f"{desk}:{sequencer.end.ordinal}"
+        place = f"tape:{sequencer.end.ordinal}"
     assert outcome == Outcome(halt.id, place, "", False, "no engine runs: it decides when it starts")

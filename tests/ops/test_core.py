@@ -2,20 +2,24 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from adapters import memory
+from adapters import handover, memory
+from adapters.handover import Handover
 from adapters.memory import MemoryLog
 from adapters.snapshots import SnapshotStore
 from adapters.subjects import snapshot
+from adapters.tape_log import StoredTape
 from domain.engine import Engine
 from domain.errors import Conflict, Diverged, TapeBroken, Unavailable
-from domain.ports import Append, Log, Message
+from domain.ports import Append, Log, Message, TapeEnd
 from domain.snapshot import save
 from ops import core as core_module
+from ops.core import Core
 from tests import canonical, logs
 from tests.ops.desks import DESK, LAST, LEDGER, SCRIPT, core, decide, ledger, write_tape
 
@@ -68,6 +72,33 @@ async def test_an_engine_follows_the_tape_as_it_grows(any_log: Log) -> None:
         assert await ledger(any_log, desk) == done
     await task
     assert following.folded == LAST
+
+
+@pytest.mark.parametrize("loses", [0.0, 0.3, 1.0], ids=["handed over", "handed over now and then", "delivered"])
+async def test_a_ledger_is_the_same_whether_its_tape_is_handed_over_or_delivered(
+    any_log: Log, loses: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "SILENCE_S", 0.02)
+    give, given, desk = Handover.give, 0, logs.new_name()
+
+    def sometimes(self: Handover, message: Message) -> None:
+        nonlocal given
+        if random.random() >= loses:
+            given += 1
+            give(self, message)
+
+    monkeypatch.setattr(Handover, "give", sometimes)
+    tape = StoredTape(any_log, desk)
+    following, end = Core(any_log, desk, tape), TapeEnd()
+    task = asyncio.create_task(following.run(until=LAST))
+    async with asyncio.timeout(60):
+        for message in canonical.messages(SCRIPT, range(0, 10_000, 20)):
+            end = await tape.append(message, end)
+            if random.random() < 0.5:  # else the engine falls behind
+                await following.reached(end.ordinal)
+        await task
+    assert await ledger(any_log, desk) == LEDGER
+    assert (given > 0) == (loses < 1)
 
 
 async def test_until_stops_behind_the_message_that_holds_the_ordinal(log: MemoryLog) -> None:
@@ -204,9 +235,9 @@ async def test_a_changed_event_stops_the_engine_and_nothing_is_appended(log: Mem
     await write_tape(copy, [canonical.activated("ema_cross", id="later")])
     before, size = await ledger(copy), await sizes(copy)
     ordinal = json.loads(LEDGER[number - 1])["ordinal"]
-    with pytest.raises(Diverged, match=f"ledger event {number} at main:{ordinal} diverges") as found:
+    with pytest.raises(Diverged, match=f"ledger event {number} at tape:{ordinal} diverges") as found:
         await decide(copy, until=LAST + 1)
-    assert (found.value.number, found.value.position) == (number, f"main:{ordinal}")
+    assert (found.value.number, found.value.position) == (number, f"tape:{ordinal}")
     assert (found.value.recorded, found.value.recomputed) == (other.decode(), LEDGER[number - 1].decode())
     assert (await ledger(copy), await sizes(copy)) == (before, size)
 

@@ -1,15 +1,20 @@
 """The desk's operations on embedded servers of their own: what `cdb` does, without the terminal."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.errors import InvalidInput, UnknownStrategy
+from domain.instructions import SignalSubmitted
 from domain.ports import Append
+from gateways.halt_latch import HaltLatch
+from gateways.times import time_ns
 from gateways.wanted import Wanted
 from ops.bench.workloads import write_csv
 from ops.composition import open_log
+from ops.control import instruct, said
 from ops.desk import Desk
 from ops.settings import load
 
@@ -61,6 +66,41 @@ async def test_the_demo_runs_verifies_and_adds_nothing_again(cdb: Shell) -> None
     assert (len(numbers), numbers[0], numbers) == (30, 6, sorted(set(numbers)))
     assert {signal["symbol"] for signal in signals} == {"EURUSD"}
     assert all(len(signal["entry"].partition(".")[2]) == 9 for signal in signals)
+
+
+async def test_a_signal_from_outside_is_listed_by_the_time_at_which_it_came(cdb: Shell) -> None:
+    await cdb.run("demo")
+    asked = said(SignalSubmitted, strategy="tv", symbol="EURUSD", side="buy", entry_nanos=1_090_000_000)
+    async with open_log(load(data_dir=cdb.folder / "data")) as log:
+        assert (await instruct(log, "main", asked, HaltLatch(cdb.folder, "main"))).applied
+    desk, day = cdb.desk(), time_ns("2024-03-06T23:59")
+    [row] = await desk.signals(None, "tv", day, None)
+    assert (row["bar_time"], row["occurred_at"][:16], row["version"]) == (None, "2024-03-06T23:59", 0)
+    assert await desk.signals(None, "tv", None, day) == []
+    for kind in ("signal_id", "position"):  # both are what cdb why takes
+        assert (await desk.why(row[kind]))["asked"] == row[kind]
+    every = await desk.signals(None, None, None, None)
+    assert len(every) == len(await desk.signals(None, None, 0, day)) + len(await desk.signals(None, None, day, None))
+    assert len({row["position"] for row in every} & {row["signal_id"] for row in every}) == 0
+
+
+async def test_an_order_comes_back_with_its_verdict(cdb: Shell) -> None:
+    await cdb.run("demo")
+    order = {"symbol": "EURUSD", "side": "buy", "type": "market", "time_in_force": "gtc", "expires_at_ns": 0}
+    placed = await cdb.desk().order(order | {"lots": Decimal("0.1"), "stop": Decimal("1.08")})
+    assert (placed["verdict"]["verdict"], placed["verdict"]["quantity"]) == ("approved", "10000.000000000")
+    assert placed["order"] in [row["id"] for row in (await cdb.desk().status())["orders"]]
+    refused = await cdb.desk().order(order | {"lots": Decimal("0.1")})
+    assert (refused["verdict"]["verdict"], refused["order"], refused["applied"]) == ("refused", None, True)
+    late = await cdb.desk().order(
+        order | {"lots": Decimal(1), "type": "limit", "limit": Decimal(1), "expires_at_ns": 5}
+    )
+    assert (late["applied"], late["verdict"], late["order"]) == (False, None, None)
+    before = await cdb.desk().tapes()
+    for terms in ({"lots": Decimal(101)}, {"lots": Decimal(1), "type": "limit", "limit": Decimal(5_000)}):
+        with pytest.raises(InvalidInput, match="above"):
+            await cdb.desk().order(order | terms)
+    assert await cdb.desk().tapes() == before
 
 
 async def test_files_by_name_and_by_tape_are_the_same_feed(cdb: Shell) -> None:

@@ -153,7 +153,9 @@ async def test_a_desk_without_an_account_says_so_and_a_mistyped_one_is_named() -
 
 async def test_a_desk_without_limits_has_no_room_to_tell() -> None:
     free = canonical.POLICY.model_copy(
-        update={"limits": canonical.POLICY.limits.model_copy(update={"daily_loss_ppm": 0, "profit_target_ppm": 0})}
+        update={
+            "limits": canonical.POLICY.limits.model_copy(update={"daily_loss_ppm": None, "profit_target_ppm": None})
+        }
     )
     activated = canonical.INSTRUCTIONS["policy_activated"].model_copy(update={"policy": free, "id": "free"})
     log = MemoryLog()

@@ -95,6 +95,34 @@ async def test_a_state_stands_since_it_began() -> None:
     assert health.uptime_seconds() == 1.5
 
 
+def test_a_service_is_as_ready_as_the_component_that_it_needs() -> None:
+    now = [1]
+    health = Health({"risk": "core"}, now_ns=lambda: now[0], needs={"core": "nats"})
+
+    def states() -> list[str]:
+        return [health.status(service).state for service in ("core", "risk", "ws")]
+
+    health.starting("nats")
+    health.ready("core")
+    assert states() == ["ready", "ready", "starting"]  # what has never failed stands in nobody's way
+    now[0] = 2
+    health.failing("nats", "Unavailable: gone", "Start it.")
+    assert states() == ["failing", "failing", "starting"]
+    assert health.status("risk") == ("failing", 2, "nats: Unavailable: gone", "Start it.")
+    health.starting("nats")
+    health.ready("core")  # whatever it says of itself
+    assert states() == ["failing", "failing", "starting"]
+    now[0] = 3
+    health.ready("nats")
+    assert states() == ["ready", "ready", "starting"]
+    assert health.status("core") == ("ready", 1, "nats: Unavailable: gone", "")  # its last error, now recovered
+    health.failing("core", "KeyError: a bug", "Mend it.")
+    health.failing("nats", "Unavailable: gone again", "Start it.")
+    assert health.status("core").error == "KeyError: a bug"  # its own fault is what it must tell
+    health.stopped("core", None, "It was stopped.")
+    assert states() == ["stopped", "stopped", "starting"]
+
+
 async def test_there_is_nothing_but_the_two_pages(health: Health) -> None:
     async with serve_health(health, {"core": 0}) as ports:
         assert [(await page(ports["core"], path)).code for path in ("/", "/docs", "/openapi.json")] == [404] * 3

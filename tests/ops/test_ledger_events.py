@@ -1,7 +1,6 @@
 """A listing of the ledger is what a plain search finds, and its end is found without reading the rest."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -89,15 +88,15 @@ async def test_a_move_is_listed_with_the_symbol_of_its_order() -> None:
 
 def test_what_a_person_wants_is_checked_and_completed() -> None:
     def of(**given: Any) -> Wanted:
-        names = ("start", "end", "after", "last", "correlation", "symbol")
+        names = ("start_ns", "end_ns", "after", "last", "correlation", "symbol")
         asked: dict[str, Any] = {"types": (), **dict.fromkeys(names), **given}
         return Wanted.of("main", **asked)
 
-    monday = datetime(2024, 3, 4, tzinfo=UTC)
+    monday = canonical.MONDAY
     assert of() == Wanted(last=SHOWN)
-    assert of(end=monday, symbol="eur/usd").last == SHOWN
+    assert of(end_ns=monday, symbol="eur/usd").last == SHOWN
     assert of(symbol="eur/usd").symbol == "EURUSD"
-    assert of(start=monday + timedelta(microseconds=1)) == Wanted(start_ns=canonical.MONDAY + 1_000, last=None)
+    assert of(start_ns=monday + 1) == Wanted(start_ns=monday + 1, last=None)
     assert of(after=0).last is of(correlation="main:5").last is None
     assert of(after=3, last=2) == Wanted(after=3, last=2)
     for given_, says in (

@@ -22,7 +22,7 @@ from ops.recovery import ComponentRecovery, RecoveryTable, backoff, classify
         (asyncio.CancelledError("x"), "high"),
         (NotDurable("x"), "critical"),
         (TapeBroken("x"), "critical"),
-        (Diverged(7, "main:3", "a", "b"), "critical"),
+        (Diverged(7, "tape:3", "a", "b"), "critical"),
     ],
 )
 def test_an_error_has_the_severity_of_its_kind(error: BaseException, severity: str) -> None:
@@ -53,7 +53,7 @@ def test_an_operator_changes_the_table_for_one_component() -> None:
         ("core.high=stand_down", "use retry, fallback, restart"),
         ("core.high=ignore", "core.high"),
         ("core.worst=retry", "severities: low, medium, high, critical"),
-        ("corn.high=retry", "components: ws, core, nats, postgres"),
+        ("corn.high=retry", "components: ws, core, nats, snapshots, feeds, calendar, postgres"),
         ("core", "'core' is not component.severity=recovery"),
         ("core.high", "core.high"),
     ],

@@ -21,9 +21,9 @@ from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
 from adapters.tape_log import StoredTape
-from domain.errors import Conflict, DeskError, Diverged, InvalidInput
+from domain.errors import Conflict, DeskError, Diverged, InvalidInput, Unavailable
 from domain.instructions import Instructed, StrategyActivated, TradingHalted
-from domain.ports import LedgerEnd, Log, Recorded
+from domain.ports import Append, LedgerEnd, Log, Recorded
 from domain.tape import MAX_BLOCK_RECORDS, market
 from gateways.feeds.demo import demo_ticks
 from gateways.feeds.files import FeedOptions, FileSet, read_files
@@ -67,7 +67,7 @@ async def undisturbed(files: FileSet, *choices: StrategyChoice) -> Recording:
 
 
 def ordinal(report: dict[str, Any]) -> int:
-    return int(report["tape"].removeprefix("main:"))
+    return int(report["tape"].removeprefix("tape:"))
 
 
 async def test_up_plays_the_demo_reports_and_leaves_nothing_behind(cdb: Cdb) -> None:
@@ -348,6 +348,36 @@ async def test_who_loses_the_tape_to_another_writer_stops_and_says_so(log: JetSt
             break
     with pytest.raises(Conflict):
         await running
+
+
+class OnceAway(logs.Wrapped):
+    """Loses the ack of one message of the tape, the `at`-th; all else is passed on."""
+
+    def __init__(self, log: JetStreamLog, at: int) -> None:
+        super().__init__(log)
+        self.left = at
+
+    async def append(self, message: Append) -> int:
+        sequence = await self.log.append(message)
+        self.left -= message.subject.startswith("tape.")
+        if self.left == 0:
+            self.left = -1
+            raise Unavailable("the test cut the line")
+        return sequence
+
+
+async def test_what_a_session_added_counts_all_lives_of_its_sequencer(
+    log: JetStreamLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateways.file_feed.MAX_BLOCK_RECORDS", 50)
+    away = OnceAway(log, 8)  # the first block of the feed
+    services = DeskServices(settings, away, PLAN)  # type: ignore[arg-type]
+    await run(services)
+    assert away.left < 0
+    assert services.ticks_added == 300
+    again = DeskServices(settings, log, PLAN)
+    await run(again)
+    assert again.ticks_added == 0
 
 
 async def test_no_command_can_spoil_the_tape_of_a_desk_that_runs(log: JetStreamLog, settings: Settings) -> None:

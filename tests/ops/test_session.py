@@ -1,7 +1,9 @@
 """A session: files in, signals out, side by side; a repeat adds nothing, and what fails is told as what it is."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from gateways import file_feed, sequencer
 from gateways.feeds.files import FeedOptions, FileSet, read_files
 from gateways.file_feed import BLOCKS_AHEAD
 from gateways.halt_latch import HaltLatch
+from gateways.standing import Activation, read_standing
 from ops.session import Plan, SessionReport, StrategyChoice, beside, run_session
 from ops.verify import verify
 from tests import canonical, logs
@@ -156,6 +159,65 @@ async def test_another_strategy_holds_from_the_end_of_the_tape_on() -> None:
     assert (await verify(log, "main", StoredTape(log, "main"))).checked == third.events
 
 
+def a_file_each(files: FileSet) -> FileSet:
+    """The same ticks as if every symbol had come from a file of its own."""
+    [file] = files.files
+    return replace(files, files=[file.model_copy(update={"symbol": symbol}) for symbol in files.symbols])
+
+
+async def strategies_of(log: Log) -> dict[str, Activation]:
+    tape = StoredTape(log, "main")
+    return (await read_standing(tape, await tape.end())).strategies
+
+
+async def unchosen(log: Log, files: FileSet = FILES, **plan: Any) -> SessionReport:
+    return await run_session(log, "main", Plan(files, [], **plan))
+
+
+async def test_a_desk_keeps_the_strategies_that_it_has_until_others_are_chosen() -> None:
+    log, symbols = MemoryLog(), ("EURUSD",)
+    files, later = a_file_each(FILES), a_file_each(LATER)
+    await session(log, files, StrategyChoice("ema_cross", 1, {"fast": 3, "slow": 9}, symbols))
+    before = await content(log)
+    report = await unchosen(log, files)
+    assert (report.strategies, await content(log)) == (["ema_cross@1"], before)
+    await unchosen(log, later)
+    [standing] = (await strategies_of(log)).values()
+    assert (standing.strategy, standing.symbols, standing.parameters["fast"]) == ("ema_cross", symbols, 3)
+    assert (await kinds(log)).count("strategy_activated") == 1
+    await session(log, later, BOS)
+    assert [*await strategies_of(log)] == ["m5_bos_retest"]
+
+
+async def test_a_new_desk_gets_the_default_strategy_on_what_it_is_asked_to_trade() -> None:
+    for symbols, expected in ((None, ("EURUSD", "GBPUSD")), (("GBPUSD",), ("GBPUSD",))):
+        log = MemoryLog()
+        assert (await unchosen(log, symbols=symbols)).strategies == ["m5_bos_retest@1"]
+        assert (await strategies_of(log))["m5_bos_retest"].symbols == expected
+
+
+async def test_standing_strategies_also_watch_a_symbol_that_the_tape_never_had() -> None:
+    log = MemoryLog()
+    await session(log, a_file_each(FILES), StrategyChoice("ema_cross", 1, {"fast": 3, "slow": 9}, ("EURUSD",)))
+    start = int(LATER_TICKS["receive_time"][-1])
+    more, new = a_file_each(file_set(canonical.market_ticks(90, seed=5, symbols=3, start=start), *SYMBOLS)), SYMBOLS[2]
+    for at in range(8):  # interrupted at each append among what stands first, then whole
+        with contextlib.suppress(Unavailable):
+            await unchosen(Stopping(log, "tape", at), more)
+    assert (await strategies_of(log))["ema_cross"].symbols == tuple(sorted(["EURUSD", new]))
+    await unchosen(log, more, symbols=("GBPUSD",))
+    assert (await strategies_of(log))["ema_cross"].symbols == tuple(sorted(["EURUSD", "GBPUSD", new]))
+
+
+async def test_a_symbol_that_the_feed_has_not_is_refused_before_anything_is_written() -> None:
+    log = MemoryLog()
+    await session(log)
+    before = await content(log)
+    with pytest.raises(InvalidInput, match="symbol XAUUSD is not in the feed, which has EURUSD, GBPUSD"):
+        await unchosen(log, LATER, symbols=("XAUUSD",), policy=FTMO)
+    assert await content(log) == before
+
+
 async def signals(log: Log) -> list[SignalRaised]:
     return [SignalRaised.model_validate_json(line) for line in await ledger(log) if b"signal_raised" in line]
 
@@ -249,6 +311,24 @@ async def test_a_calendar_that_has_grown_adds_only_what_is_new() -> None:
     await session(log, LATER, calendar=("longer.csv", NEWS[1:5]))
     imported = [one.entries for one in await instructions(log) if isinstance(one, CalendarImported)]
     assert imported == [NEWS[:3], NEWS[3:5]]
+
+
+async def test_a_start_with_a_calendar_reads_the_tape_only_from_the_snapshot_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = MemoryLog()
+    await session(log, calendar=("week.csv", NEWS[:3]))
+    starts: list[int] = []
+    messages = StoredTape._messages
+
+    def counted(tape: StoredTape, after: int, *, for_ever: bool) -> Any:
+        starts.append(after)
+        return messages(tape, after, for_ever=for_ever)
+
+    monkeypatch.setattr(StoredTape, "_messages", counted)
+    end = (await StoredTape(log, "main").end()).ordinal
+    await session(log, LATER, calendar=("week.csv", NEWS[:3]))
+    assert starts == [end]
 
 
 @pytest.mark.parametrize("account", [("EUR", None), (None, 1_000 * 10**9), ("USD", 100_001 * 10**9)])
@@ -379,7 +459,7 @@ async def test_a_diverged_ledger_stops_the_next_session() -> None:
         last = await copy.last("tape.main")
         await copy.append(Append(message.subject, message.data, message.headers, last.sequence if last else 0))
     before = await ledger(copy)
-    with pytest.raises(Diverged, match="ledger event 1 at main:2"):
+    with pytest.raises(Diverged, match="ledger event 1 at tape:2"):
         await session(copy, LATER)
     assert await ledger(copy) == before
 
@@ -431,7 +511,7 @@ async def test_a_service_that_fails_stops_the_work_and_is_told() -> None:
     stopped = asyncio.Event()
 
     async def service() -> None:
-        raise Diverged(1, "main:1", "a", "b")
+        raise Diverged(1, "tape:1", "a", "b")
 
     async def work() -> Any:
         try:

@@ -60,6 +60,7 @@ def test_a_home_folder_may_be_abbreviated(monkeypatch):
         ("CDB_RETRY_BUDGET_SECONDS", "soon", "10 to 3600"),
         ("CDB_DESK", "Main desk", "lower-case"),
         ("CDB_DESK", "main.other", "lower-case"),
+        ("CDB_DESK", "tape", "tape:123 is a place on the tape of every desk"),
         ("CDB_NATS_URL", "localhost:4222", "nats://"),
         ("CDB_NATS_MONITOR_URL", "localhost:8222", "http://"),
         ("CDB_POSTGRES_DSN", "mysql://localhost/desk", "postgresql://"),

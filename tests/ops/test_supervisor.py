@@ -27,7 +27,7 @@ from ops.recovery import ComponentRecovery, RecoveryTable
 from ops.supervisor import Supervisor, breaker_events
 
 DEADLINE_S = 20
-DIVERGED = Diverged(7, "main:3", "a", "b")
+DIVERGED = Diverged(7, "tape:3", "a", "b")
 
 
 async def until(condition: Callable[[], bool]) -> None:

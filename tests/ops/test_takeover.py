@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters import memory
+from adapters import memory, snapshots
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.snapshots import SnapshotStore
@@ -26,6 +26,7 @@ from domain.tape import Block
 from gateways.sequencer import Sequencer
 from ops.older_engine import older_engine
 from ops.takeover import RELEASES, kept_state, take_over
+from ops.verify import verify
 from tests import canonical, logs
 from tests.ops import wheels
 from tests.ops.desks import DESK, core, ledger, write_tape
@@ -162,6 +163,27 @@ async def test_the_core_starts_from_the_kept_state(finished: MemoryLog) -> None:
         assert json.loads(lines[-1])["ordinal"] > OLD_LAST + 1
         kept = await logs.stored(log, KEPT)  # its own snapshot is lost: from the kept state again, and compared
         log = await with_messages(await logs.copied(log, wheels.TAPE, LEDGER), kept)
+
+
+async def test_states_that_no_message_holds_are_taken_over_and_gone_on_from(
+    engines: Path, finished: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older engine's last snapshot, what is kept of it, and the new engine's snapshots: all in parts."""
+    monkeypatch.setattr(snapshots, "PART_BYTES", 500)
+    log = await logs.copied(finished, wheels.TAPE)
+    await taken_over(log, engines)
+    whole = await copy_of(finished)
+    await taken_over(whole)
+    assert await kept_state(log, DESK, ENGINE) == await kept_state(whole, DESK, ENGINE)
+    lists = [(await logs.stored(log, subject))[-1].headers["Topic"] for subject in (SNAPSHOT, KEPT)]
+    assert lists == [snapshots.PARTS, snapshots.PARTS]
+    end = await write_tape(log, MORE)
+    for _ in range(2):
+        await core(log).run(until=end.ordinal)
+    await write_tape(whole, MORE)
+    await core(whole).run(until=end.ordinal)
+    assert await ledger(log) == await ledger(whole)
+    assert (await verify(log, DESK, StoredTape(log, DESK), engines=engines)).passed
 
 
 async def test_an_older_engine_that_is_given_decides_first_what_it_has_not(engines: Path, finished: MemoryLog) -> None:

@@ -120,7 +120,7 @@ async def test_one_changed_byte_of_one_event_is_found_and_named(log: MemoryLog, 
     assert not found.passed
     ordinal = json.loads(LEDGER[index])["ordinal"]
     recorded = bytes(line).decode(errors="replace")
-    assert found.first_divergence == Divergence(index + 1, f"main:{ordinal}", recorded, LEDGER[index].decode())
+    assert found.first_divergence == Divergence(index + 1, f"tape:{ordinal}", recorded, LEDGER[index].decode())
 
 
 async def test_a_removed_event_is_found_where_it_is_missing(log: MemoryLog) -> None:
@@ -284,6 +284,6 @@ async def test_a_snapshot_witnesses_what_the_store_has_lost(log: MemoryLog, lost
     assert not found.passed
     if lost == "ledger":
         last = json.loads(LEDGER[-1])
-        where = f"{DESK}:{last['ordinal']}"
+        where = f"tape:{last['ordinal']}"
         assert (found.diverged, found.pending) == (1, 0)
         assert found.first_divergence == Divergence(last["number"], where, None, LEDGER[-1].decode())

@@ -156,7 +156,7 @@ async def test_one_changed_event_of_either_span_is_found_where_it_can_be(
         assert (found.first_divergence.number, found.first_divergence.recomputed) == (
             number, lines[number - 1].decode(),
         )  # fmt: skip
-        assert found.first_divergence.position == f"{DESK}:{json.loads(lines[number - 1])['ordinal']}"
+        assert found.first_divergence.position == f"tape:{json.loads(lines[number - 1])['ordinal']}"
     for number in (old + 1, taken, len(lines)):
         found = await verify(await copy_of(log, ledger_lines=changed(lines, number)))
         assert found.diverged == 1

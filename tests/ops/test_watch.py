@@ -115,6 +115,18 @@ def test_rates_are_of_the_last_two_seconds(running: Running, clock: Iterator[lis
         assert look(running, view).ticks_per_second == pytest.approx(rate), idle_s
 
 
+def test_what_stood_already_is_no_rate(running: Running, clock: Iterator[list[float]]) -> None:
+    [now] = clock
+    view = Watch("main", "max", 1_000)
+    look(running, view)
+    now[0] += 0.5
+    view.progress(1_000)  # a feed that is complete
+    for _ in range(3):
+        assert look(running, view).ticks_per_second == 0.0
+        now[0] += 0.5
+    assert look(running, view).ticks_done == 1_000
+
+
 def test_commits_are_counted_from_the_first_look_on(running: Running) -> None:
     view = Watch("main", "max", 1)
     view.observe([])

@@ -42,18 +42,34 @@ def test_entries_come_in_order_of_time_in_utc(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "column 'time' is missing; a calendar's first line is time,currency,impact,title"),
+        ("", "column 'time' is missing in its first line ''; a calendar's first line is time,currency,impact,title"),
         ("time,currency,title\n2018-01-01,USD,x\n", "column 'impact' is missing"),
+        (HEAD.replace(",", ";") + "2018-01-01;USD;high;x\n", "in its first line 'time;currency;impact;title'"),
+        ("time," + HEAD + "2018-01-01,2019-01-01,USD,high,x\n", "column 'time' is there twice"),
         (HEAD, "has no entry"),
         (HEAD + "2018-01-01,USD,high,x\n2018-01-02,USD,huge,x\n", "line 3: impact 'huge' is not low, medium or high"),
         (HEAD + "tomorrow,USD,high,x\n", "line 2: time 'tomorrow' is not a time such as"),
         (HEAD + "2018-13-01,USD,high,x\n", "line 2: time '2018-13-01'"),
-        (HEAD + "9999-01-01,USD,high,x\n", "line 2: time '9999-01-01' is not of the years 1970 to 2199"),
+        (HEAD + "9999-01-01,USD,high,x\n", "line 2: time '9999-01-01' is not of the years 1970 to 2095"),
         (HEAD + "0001-01-01T00:00+14:00,USD,high,x\n", "is not of the years"),
         (HEAD + "2018-01-01,DOLLAR,high,x\n", "line 2: currency 'DOLLAR'"),
         (HEAD + f"2018-01-01,USD,high,{'x' * 201}\n", "line 2: title 'xx"),
-        (HEAD + "2018-01-01,USD\n", "line 2: impact ''"),
-        (HEAD + f"2018-01-01,USD,high,{'x' * 200_000}\n", "cannot be read as a calendar: field larger"),
+        (HEAD + "1970-01-01T00:00+10:00,USD,high,x\n", "is not of the years"),
+        (HEAD + "2150-01-01,USD,high,x\n", "line 2: time '2150-01-01' is not of the years"),
+        (HEAD + "06/13/2018 14:00,USD,high,x\n", "line 2: time '06/13/2018 14:00' is not a time such as"),
+        (HEAD + "2018-01-01T12:00 EST,USD,high,x\n", "line 2: time '2018-01-01T12:00 EST'"),
+        (HEAD + "2018-01-01T12:00:00.0000000001,USD,high,x\n", "is finer than a nanosecond"),
+        (HEAD + "2018-01-01,,high,x\n", "line 2: currency ''"),
+        (HEAD + "2018-01-01,USD\n", "line 2: it has fewer cells than the first line"),
+        (HEAD + "2018-01-01,USD,high,Rate, and more\n", "line 2: it has more cells than the first line"),
+        (
+            HEAD + '2018-01-01,USD,high,"open\n2018-01-02,USD,high,x\n',
+            "behind line 1: unexpected end of data; is a",
+        ),
+        (HEAD + '2018-01-01,USD,high,"open\n2018-01-02,USD,high,x"\n', "line 3: title 'open\\n2018-01-02,USD,high,x'"),
+        (HEAD + "2018-01-01,USD,high,\x1b[31mred\n", "line 2: title '\\x1b[31mred' holds a control character"),
+        (HEAD + f"2018-01-01,USD,{'x' * 5_000},x\n", f"line 2: impact '{'x' * 60}' is not"),
+        (HEAD + f"2018-01-01,USD,high,{'x' * 200_000}\n", "behind line 1: field larger"),
     ],
 )
 def test_what_is_no_calendar_is_refused_by_line_field_and_value(path: Path, text: str, reason: str) -> None:
@@ -72,8 +88,28 @@ def test_what_is_no_text_is_refused(path: Path, content: bytes | None) -> None:
         read_calendar(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_named_with_the_way_out(path: Path, encoding: str) -> None:
+    path.write_text(HEAD + "2018-01-01,EUR,high,Präsident\n", encoding=encoding)
+    with pytest.raises(InvalidInput, match=r"is not UTF-8 text .*; save the calendar as UTF-8"):
+        read_calendar(path)
+
+
+def test_an_entry_that_is_there_twice_counts_once(path: Path) -> None:
+    """Also when its time is written in two zones."""
+    rows = "2018-06-13T14:00+02:00,USD,high,Rates\n2018-06-13T12:00,usd,3,Rates\n2018-06-13T12:00Z,EUR,high,Rates\n"
+    path.write_text(HEAD + rows + rows)
+    assert [entry.currency for entry in read_calendar(path)] == ["EUR", "USD"]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n\n"])
+def test_a_line_may_end_as_any_system_ends_it(path: Path, end: str) -> None:
+    path.write_bytes((HEAD + "2018-01-01,USD,high,x\n2018-01-02,USD,high,y\n").replace("\n", end).encode())
+    assert len(read_calendar(path)) == 2
+
+
 def test_a_folder_is_no_calendar(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="cannot be read as a calendar"):
+    with pytest.raises(InvalidInput, match="cannot be read \\(Is a directory"):
         read_calendar(tmp_path)
 
 
