@@ -378,7 +378,7 @@ def test_a_risk_or_margin_past_64_bits_is_an_error_not_a_small_number(
 
 # How each bound is taken away, of facts and of policy.
 FREE: dict[str, tuple[dict[str, int], dict[str, int]]] = {
-    "largest_lot": ({"lot_max": 10**15}, {}),
+    "largest_lot": ({"lot_max": 10**18}, {}),
     "risk": ({}, {"risk_ppm": PPM}),
     "kelly": ({}, {"kelly_ppm": 0}),
     "daily_loss_room": ({"daily_room": NO_LIMIT}, {}),
