@@ -232,8 +232,8 @@ class Connection:
             try:
                 if subject not in self._served:
                     self._served[subject] = take, await self.client.subscribe(subject, cb=take)
-                await self.client.flush(int(ATTEMPT_TIMEOUT_S))  # its PING overtakes what waits: the second one tells
-                await self.client.flush(int(ATTEMPT_TIMEOUT_S))  # from here on nobody is told that nobody answers
+                await self._flushed()  # its PING overtakes what waits: the second one tells
+                await self._flushed()  # from here on nobody is told that nobody answers
             except NatsError as error:
                 raise Lost(str(error)) from None
 
@@ -245,6 +245,16 @@ class Connection:
             if subscription:
                 with contextlib.suppress(NatsError):  # a connection that is closed serves nothing
                     await subscription.unsubscribe()
+
+    async def _flushed(self) -> None:
+        """Until the server answers a PING. In a task, because the client's wait_for loses a cancellation that comes
+        with the answer (Python 3.11)."""
+        flushing = asyncio.create_task(self.client.flush(int(ATTEMPT_TIMEOUT_S)))
+        try:
+            await asyncio.wait({flushing})
+        finally:
+            flushing.cancel()
+        flushing.result()
 
     async def retry(self, what: str, operation: Callable[[], Awaitable[T]]) -> T:
         """Run an operation until it is answered. Raises Unavailable when the budget is spent."""

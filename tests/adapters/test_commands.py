@@ -343,3 +343,30 @@ async def test_a_halt_that_nobody_takes_is_latched_and_stands_first(
     found = [message async for page in StoredTape(log, "main").read() for message in page]
     kinds = [message.instruction.kind if isinstance(message, Instructed) else "ticks" for message in found]
     assert kinds == ["tape_opened", "trading_halted", "ticks"]
+
+
+async def test_a_cancellation_that_comes_with_the_servers_answer_is_not_lost(
+    connection: Connection, desk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a desk whose other service failed at that moment would never end."""
+    answer, asked = asyncio.get_running_loop().create_future(), asyncio.Event()
+
+    async def flush(seconds: int) -> None:
+        asked.set()
+        await asyncio.wait_for(answer, seconds)
+
+    async def nobody(_: Any) -> None:
+        pass
+
+    async def serve() -> None:
+        async with connection.serving(subjects.commands("tape", desk), nobody):
+            await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(connection.client, "flush", flush)
+    serving = asyncio.create_task(serve())
+    await asked.wait()
+    answer.set_result(None)
+    serving.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({serving})
+    assert serving.cancelled()

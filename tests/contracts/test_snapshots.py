@@ -187,3 +187,5 @@ async def test_a_list_of_parts_that_is_not_readable_is_none(data: bytes) -> None
     assert await SnapshotStore(log, "main").load() is None
     await SnapshotStore(log, "main").save(LARGE[0])
     assert await SnapshotStore(log, "main").load() == LARGE[0]
+    found = set(await log.subjects("snapshot.*")) - {snapshot("main")}
+    assert found == {state_part(snapshot("main"), 0, number) for number in range(2)}

@@ -258,3 +258,18 @@ def test_an_amount_of_money_stays_where_two_of_them_still_add_up(amount: int) ->
     for past in (MONEY_MAX + 1, -MONEY_MAX - 1, LEAST, MOST):
         with pytest.raises(OverflowError, match="does not fit 63 bits"):
             bounded(past)
+
+
+def test_money_that_fits_alone_but_not_in_the_sum_is_refused_too() -> None:
+    rich = Desk(policy(), balance=4_000_000_000)
+    rich.quote("1.10000", "1.10010")
+    rich.order("buy", "market", 9_000_000)
+    rich.quote("1.10000", "1.10010")
+    assert breaches(rich.quote("60", "60")) == []
+    assert len(breaches(rich.quote("100", "100"))) == 1  # 4.0 billion and 0.9 billion
+    both = holding(9_000_000, "EURUSD", "GBPUSD")
+    both.order("buy", "market", 9_000_000, symbol="GBPUSD")
+    both.quote("1.10000", "1.10010", symbol="GBPUSD")
+    assert breaches(both.quote("400", "400")) == []  # 3.6 billion
+    assert [breach[3] for breach in breaches(both.quote("400", "400", symbol="GBPUSD"))] == ["GBPUSD"]
+    assert int(both.engine.desk.book.positions[2]["floating"]) < 0  # of the quote before
