@@ -218,7 +218,7 @@ async def _store(connection: Any, schema: str, made: Sequence[Made]) -> None:
     for table, versions, replaced in made:
         if replaced:
             await _end_replaced(connection, schema, table, replaced)
-        records = [(*version.key, *version.values, version.since, version.until) for version in versions]
+        records = [(*map(_storable, (*v.key, *v.values)), v.since, v.until) for v in versions]
         if records:
             await connection.copy_records_to_table(
                 table.name,
@@ -230,7 +230,7 @@ async def _store(connection: Any, schema: str, made: Sequence[Made]) -> None:
 
 async def _end_replaced(connection: Any, schema: str, table: Table, replaced: Mapping[Key, int]) -> None:
     names, types = list(table.key), list(table.key.values())
-    columns = [*([key[place] for key in replaced] for place in range(len(names))), list(replaced.values())]
+    columns = [*([_storable(key[place]) for key in replaced] for place in range(len(names))), list(replaced.values())]
     arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate([*types, "bigint"], 1))
     same = " AND ".join(f"stood.{name} = new.{name}" for name in names)
     await connection.execute(
@@ -238,6 +238,13 @@ async def _end_replaced(connection: Any, schema: str, table: Table, replaced: Ma
         f"FROM unnest({arrays}) AS new({', '.join([*names, 'since'])}) WHERE {same} AND stood.until = {END}",
         *columns,
     )
+
+
+def _storable(value: Any) -> Any:
+    """PostgreSQL keeps no NUL, in text or JSON: a mark stands in its place."""
+    if isinstance(value, str) and ("\0" in value or "\\u0000" in value):
+        return value.replace("\0", "\ufffd").replace("\\u0000", "\\ufffd")
+    return value
 
 
 def _text(memory: bytes | None) -> str | None:

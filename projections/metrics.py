@@ -17,13 +17,13 @@ version's own closed trades made: open positions are not in it, so its falls are
     drawdown        the deepest fall in money, from a highest point to the lowest behind it; days until that height
                     was reached again, or until now. The deepest share of a height may be of another fall.
     returns r       of the samples at the ends of Prague's Mondays to Fridays, what a weekend brings with its Monday's:
-                    then a year has about the 252 that annualise. A version is sampled up to its newest signal or trade
+                    then a year has about the 252 that annualise. A version is sampled up to its newest verdict or trade
     Sharpe          sqrt(252) x mean r / standard deviation of r (n - 1), risk-free rate 0
     Sortino         sqrt(252) x mean r / sqrt(sum of min(r, 0)^2 / n), over all n
     Calmar          compound return a year / deepest share; fewer than 252 samples are not annualised (GIPS)
 
 What has no value yet, such as a profit factor without a loss, is NULL. Sums are whole numbers (of returns and R in
-units of 1e-18), so every figure is exact up to one rounding, and a fold that stops and goes on says the same bits.
+units of 1e-18), so no figure drifts, and a fold that stops and goes on says the same bits.
 """
 
 import math
@@ -230,12 +230,11 @@ class Memory:
 
 def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
     """A new version of overall at every closed trade and midnight; of another scope when a trade of it closed, and at
-    the end of a weekday on which it had a signal or a closed trade."""
+    the end of a weekday on which it had a verdict or a closed trade."""
     event = fact.event
     match event:
         case SignalRaised():
             memory.raised = (event.number, f"{event.strategy}@{event.version}")
-            memory.scope(memory.raised[1], event.occurred_at_ns).stirred = True
         case SignalAssessed():
             name = memory.raised[1] if memory.raised[0] == event.causation else REQUEST
             memory.scope(name, event.occurred_at_ns).stirred = True

@@ -41,6 +41,7 @@ class Signal(NamedTuple):
     policy: str | None = None
     refused_by: list[str] | None = None
     rules: str | None = None  # JSON: every rule's result, in order
+    sizing: str | None = None  # JSON: every step of the size
 
 
 SIGNALS = Table("signals", {"number": "bigint"}, Signal._fields)
@@ -119,6 +120,7 @@ def _assessed(signal: Signal, event: SignalAssessed) -> Signal:
         policy=event.policy,
         refused_by=[result.rule for result in event.rules if not result.passed],
         rules=_RULES.dump_json(event.rules).decode(),
+        sizing=event.sizing.model_dump_json() if event.sizing else None,
     )
 
 

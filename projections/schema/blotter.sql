@@ -28,6 +28,7 @@ CREATE TABLE orders (
     PRIMARY KEY (number, since)
 );
 CREATE UNIQUE INDEX ON orders (number) WHERE until = 9223372036854775807;
+CREATE INDEX ON orders (until, since) WHERE state IN ('placed', 'triggered', 'partially_filled');  -- working then
 
 CREATE TABLE fills (
     number       bigint  NOT NULL,  -- of the ledger event
@@ -51,3 +52,4 @@ CREATE TABLE fills (
     PRIMARY KEY (number, since)
 );
 CREATE UNIQUE INDEX ON fills (number) WHERE until = 9223372036854775807;
+CREATE INDEX ON fills (order_number);

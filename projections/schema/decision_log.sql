@@ -11,6 +11,8 @@ CREATE TABLE instructions (
     until          bigint NOT NULL,
     PRIMARY KEY (ordinal, since)
 );
+CREATE INDEX ON instructions (id);
+CREATE INDEX ON instructions (at_ns);
 
 CREATE TABLE answers (
     instruction_id text    NOT NULL,
@@ -23,6 +25,7 @@ CREATE TABLE answers (
     until          bigint  NOT NULL,
     PRIMARY KEY (instruction_id, since)
 );
+CREATE INDEX ON answers (number);
 
 CREATE TABLE breaches (
     number         bigint  NOT NULL,  -- of the ledger event

@@ -13,3 +13,4 @@ CREATE TABLE equity (
     until     bigint NOT NULL,
     PRIMARY KEY (number, since)
 );
+CREATE INDEX ON equity (at_ns);

@@ -21,6 +21,7 @@ CREATE TABLE signals (
     policy          text,
     refused_by      text[],           -- the rules that did not pass
     rules           jsonb,            -- every rule as it was evaluated, in order
+    sizing          jsonb,            -- how the size came about, step by step; NULL of verdicts that did not say
     since           bigint NOT NULL,
     until           bigint NOT NULL,
     PRIMARY KEY (number, since)

@@ -143,6 +143,7 @@ def _held(fold: Fold, facts: Sequence[Fact], cuts: Collection[int]) -> dict[str,
 
 _FITS: dict[str, Callable[[Any], bool]] = {
     "bigint": lambda value: type(value) is int and -(2**63) <= value < 2**63,
+    "numeric": lambda value: type(value) is int,
     "text": lambda value: type(value) is str,
     "boolean": lambda value: type(value) is bool,
     "double precision": lambda value: type(value) is float,

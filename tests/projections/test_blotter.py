@@ -4,6 +4,7 @@ import json
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -165,6 +166,23 @@ def test_every_fill_of_the_golden_ledger_is_booked_and_its_order_paid_for_it() -
         assert [fill["execution"] for fill in own] == list(range(1, len(own) + 1))
 
 
+@pytest.mark.parametrize(
+    ("prices", "average"),
+    [((1, 2), 2), ((2, 3), 2), ((-1, -2), -2), ((-2, -3), -2), ((1, 1, 2), 1), ((1, 2, 2), 2), ((-1, -2, -2), -2)],
+)
+def test_an_average_price_between_two_nanos_is_the_nearer_one_and_of_equals_the_even_one(
+    prices: tuple[int, ...], average: int
+) -> None:
+    count = len(prices)
+    fills = [
+        event("order_filled", number, order=1, price_nanos=price, quantity_nanos=1, filled_nanos=number - 1,
+              leaves_nanos=count + 1 - number, state="filled" if number > count else "partially_filled")
+        for number, price in enumerate(prices, 2)
+    ]  # fmt: skip
+    facts = folds.ledger(event("order_placed", 1, quantity_nanos=count), *fills)
+    assert row(MODEL, "orders", facts, 1)["average_price"] == average
+
+
 # -- random lives ------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +216,22 @@ class Life(NamedTuple):
 
 QUANTITIES = st.integers(1, 6) | st.integers(1, 10**17)
 PRICES = st.integers(-5, 5) | st.integers(-4 * 10**10, 2**52)
-STEPS = ["place", "trigger", "amend", "fill", "fill", "fill", "book", "book", "canceled", "expired", "rejected"]
+STEPS = [
+    "place",
+    "fill",
+    "fill",
+    "fill",
+    "trigger",
+    "amend",
+    "fill",
+    "fill",
+    "fill",
+    "book",
+    "book",
+    "canceled",
+    "expired",
+    "rejected",
+]
 
 
 @st.composite
@@ -208,7 +241,7 @@ def lives(draw: st.DrawFn) -> tuple[list[Any], dict[int, dict[int, Row]]]:
     orders: dict[int, Life] = {}
     unbooked: list[tuple[int, int]] = []  # fill, its order
     expected: dict[int, dict[int, Row]] = {}
-    for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=40)):
+    for step in draw(st.lists(st.sampled_from(STEPS), min_size=6, max_size=40)):
         number = len(events) + 1
         alive = [n for n, life in orders.items() if life.state in WORKING]
         if step == "place" or not orders:

@@ -97,6 +97,13 @@ def test_breakers_of_two_services_on_one_dependency_are_two() -> None:
     assert states == {("core", "nats"): "open", ("ws", "nats"): "closed"}
 
 
+def test_a_half_open_breaker_shows_its_own_reason_and_no_older_one() -> None:
+    other = OPENED.model_copy(update={"service": "ws", "failures": 9})
+    assert row(MODEL, "breakers", ops(OPENED, other, HALF_OPEN), "core", "nats")["failures"] == 5
+    lost = row(MODEL, "breakers", ops(OPENED, CLOSED, HALF_OPEN), "core", "nats")
+    assert (lost["state"], lost["failures"], lost["last_error"]) == ("half_open", 0, None)
+
+
 def test_everything_but_a_start_and_a_stop_is_an_incident() -> None:
     dropped = OpsEventsDropped(**at(7), count=7)
     facts = ops(

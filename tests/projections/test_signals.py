@@ -13,7 +13,7 @@ from tests.projections import folds
 from tests.projections.folds import DAY, event, nanos, row, rows, versions
 
 FACTS = folds.ledger(*DAY)
-DECIDED = ("verdict", "verdict_number", "quantity", "risk", "size_ppm", "policy", "refused_by", "rules")
+DECIDED = ("verdict", "verdict_number", "quantity", "risk", "size_ppm", "policy", "refused_by", "rules", "sizing")
 ONLY_SIGNALS = ("version", "parameters_hash", "bar_time_ns", "level_price", "entry_price", "confidence_ppm")
 
 
@@ -29,8 +29,10 @@ def test_a_signal_stands_before_its_verdict_and_then_with_it() -> None:
     assert assessed == raised | {
         "verdict": "approved", "verdict_number": 5, "quantity": nanos(50_000), "risk": 12_345_678_901,
         "size_ppm": 800_000, "policy": "canonical@3", "refused_by": [], "rules": assessed["rules"],
+        "sizing": assessed["sizing"],
     }  # fmt: skip
     assert json.loads(assessed["rules"]) == [rule.model_dump() for rule in DAY[4].rules]
+    assert json.loads(assessed["sizing"]) == DAY[4].sizing.model_dump()
 
 
 def test_a_refused_signal_names_the_rules_that_did_not_pass_and_only_those() -> None:
