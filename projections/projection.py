@@ -14,6 +14,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from domain.ports import END, Checkpoint, Fact, Key, Made, Source, Table, Values, Version
 
+_POSITIONS = (("number",), ("ordinal",))  # keys by which rows are called like a fact: by its position
+
 
 class Row(NamedTuple):
     """What a row is from its fact's position on; without `values` there is none any more."""
@@ -59,11 +61,13 @@ class ReadModel:
 class Versions:
     """The versions of one table that a stretch of facts made.
 
-    `replaced` says at which position this stretch first touched a key: the version that stood before ends there.
+    `replaced` says at which position this stretch first touched a key: the version that stood before ends there. A row
+    that is called by its fact's own position has none before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         self.replaced: dict[Key, int] = {}
+        self._called_by_position = tuple(table.key) in _POSITIONS
         self._open: dict[Key, tuple[int, Values]] = {}
         self._closed: list[Version] = []
 
@@ -71,19 +75,15 @@ class Versions:
         """The row is this from `position` on; what it was earlier at the same position never held."""
         before = self._open.pop(key, None)
         if before is None:
-            self.replaced.setdefault(key, position)
+            if not self._called_by_position or key[0] != position:
+                self.replaced.setdefault(key, position)
         elif before[0] < position:
             self._closed.append(Version(key, before[0], position, before[1]))
         if values is not None:
             self._open[key] = (position, values)
 
-    def take_closed(self) -> list[Version]:
-        """The versions that will not change any more, once."""
-        closed, self._closed = self._closed, []
-        return closed
-
     def all(self) -> list[Version]:
-        """Every version that was not taken; those that still hold at the stretch's end last."""
+        """Every version; those that still hold at the stretch's end last."""
         return [*self._closed, *(Version(key, since, END, values) for key, (since, values) in self._open.items())]
 
     def at(self, position: int) -> dict[Key, Values]:
@@ -116,12 +116,15 @@ class Folding:
 
     def made(self) -> list[Made]:
         """What was made since the stretch began, of the tables that changed."""
-        tables = ((table, self.versions[table.name]) for table in self.fold.tables)
-        return [Made(table, made.all(), made.replaced) for table, made in tables if made.replaced]
+        made = (
+            Made(table, self.versions[table.name].all(), self.versions[table.name].replaced)
+            for table in self.fold.tables
+        )
+        return [stretch for stretch in made if stretch.versions or stretch.replaced]
 
     def renew(self) -> None:
         """Begin a new stretch."""
-        self.versions = {table.name: Versions() for table in self.fold.tables}
+        self.versions = {table.name: Versions(table) for table in self.fold.tables}
 
     def remembered(self) -> bytes:
         """The memory as JSON."""
