@@ -4,6 +4,7 @@ A desk has a schema of its own. A read model is built anew in another schema bes
 transaction. Whoever writes says where the checkpoint must stand; if it stands elsewhere nothing is written (Conflict).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from domain.ports import END, Checkpoint, Key, Made, Source, Table
 
 READER = "cdb_reader"  # the role of whoever only asks
 CHANNEL = "cdb_projections"  # notified at every checkpoint, with the schema's name
+AT_ONCE = 3  # connections that a build stores by
 
 _CHECKPOINTS = """
 CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
@@ -82,19 +84,22 @@ class ProjectionStore:
         """Store what every stretch made and move its checkpoint, all or nothing. Raises Conflict, and stores nothing,
         where another writer moved one of them."""
         async with self._transaction() as connection:
+            moved = await connection.fetchmany(
+                f"UPDATE {self.schema}.checkpoints SET position = $4, memory = $5, time_ns = $6, recorded_at_ns = $7 "
+                "WHERE model = $1 AND source = $2 AND position = $3 RETURNING model",
+                [
+                    (model, source, before, at.position, _text(at.memory), at.time_ns, at.recorded_at_ns)
+                    for model, before, at, _ in stretches
+                ],
+            )
+            named = {row["model"] for row in moved}
             for stretch in stretches:
-                at = stretch.at
-                moved = await connection.execute(
-                    f"UPDATE {self.schema}.checkpoints SET position = $4, memory = $5, time_ns = $6, "
-                    "recorded_at_ns = $7 WHERE model = $1 AND source = $2 AND position = $3",
-                    *(stretch.model, source, stretch.before, at.position, _text(at.memory), at.time_ns),
-                    at.recorded_at_ns,
-                )
-                if moved != "UPDATE 1":
+                if stretch.model not in named:
                     raise Conflict(
                         f"the read model {stretch.model} no longer stands at {source} {stretch.before}: another "
                         "projector moved it, or it was built anew; load its checkpoint and go on from there"
                     )
+            for stretch in stretches:
                 await _store(connection, self.schema, stretch.made)
             await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self.schema)
 
@@ -102,21 +107,46 @@ class ProjectionStore:
 
     @asynccontextmanager
     async def building(self, model: str, sql: str, suffix: str = "new") -> "AsyncIterator[Building]":
-        """A schema beside the desk's, with the empty tables of a read model; dropped when the block is left. One at a
-        time: another builder of the same waits, and what a killed one left is dropped by the next."""
-        schema = f'"{self.schema[1:-1]}.{model}.{suffix}"'
+        """As `building_all`, of one read model."""
+        async with self.building_all({model: sql}, suffix) as buildings:
+            yield buildings[model]
+
+    @asynccontextmanager
+    async def building_all(
+        self, sql: Mapping[str, str], suffix: str = "new"
+    ) -> "AsyncIterator[Mapping[str, Building]]":
+        """A schema beside the desk's for each read model, by name, with the empty tables of its SQL; dropped when the
+        block is left. One at a time: another builder of the same waits, and what a killed one left is dropped by the
+        next."""
+        schemas = {model: f'"{self.schema[1:-1]}.{model}.{suffix}"' for model in sorted(sql)}
         async with self._connection() as owner:
-            await owner.execute("SELECT pg_advisory_lock(hashtext($1))", schema)  # until the connection is given back
+            for schema in schemas.values():  # in one order, so that no two builders wait for each other
+                await owner.execute("SELECT pg_advisory_lock(hashtext($1))", schema)  # until the connection is back
             async with self._transaction() as connection:
-                await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-                await connection.execute(f"CREATE SCHEMA {schema}")
-                await connection.execute(f"SET LOCAL search_path = {schema}")
-                await connection.execute(sql)
+                for model, schema in schemas.items():
+                    await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                    await connection.execute(f"CREATE SCHEMA {schema}")
+                    await connection.execute(f"SET LOCAL search_path = {schema}")
+                    await connection.execute(sql[model])
             try:
-                yield Building(self, schema)
+                yield {model: Building(self, schema) for model, schema in schemas.items()}
             finally:
                 async with self._transaction() as connection:
-                    await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                    for schema in schemas.values():
+                        await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+    async def add(self, made: Sequence[tuple["Building", Sequence[Made]]]) -> None:
+        """Store what stretches of facts made of read models that are being built, some of them side by side."""
+        free = asyncio.Semaphore(AT_ONCE)
+
+        async def stored(building: Building, of_it: Sequence[Made]) -> None:
+            async with free, self._transaction() as connection:
+                await _store(connection, building.schema, of_it)
+
+        ended = await asyncio.gather(*(stored(*of_one) for of_one in made if of_one[1]), return_exceptions=True)
+        for error in ended:
+            if error:
+                raise error
 
     async def _load(self, connection: Any, model: str, lock: str) -> dict[str, tuple[str, Checkpoint]]:
         found = await connection.fetch(
@@ -159,11 +189,6 @@ class Building:
     def __init__(self, store: ProjectionStore, schema: str) -> None:
         self.schema = schema
         self._store = store
-
-    async def add(self, made: Sequence[Made]) -> None:
-        """Store what a stretch made."""
-        async with self._store._transaction() as connection:
-            await _store(connection, self.schema, made)
 
     async def compare(self, table: Table, until: int) -> tuple[int, int, dict[str, Any] | None]:
         """The versions of a table up to a position against the live ones: how many, how many differ, the first."""

@@ -62,7 +62,10 @@ class Operations(Protocol):
         console: Console | None,
         *,
         until_fed: bool,
+        dashboard: bool,
     ) -> Mapping[str, Any] | None: ...
+
+    async def serve_read_side(self, services: Sequence[str], *, attached: bool) -> None: ...
 
     async def signals(
         self, symbol: str | None, strategy: str | None, start_ns: int | None, end_ns: int | None
@@ -223,6 +226,7 @@ def settings(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def run_app(build: Callable[..., Operations]) -> None:
     """Run the command line; a DeskError of any command is one line and its exit code."""
+    _arrange()
     try:
         app(obj=Session(build), standalone_mode=True)
     except DeskError as error:
@@ -295,17 +299,21 @@ def time_of(option: str, text: str | None) -> int | None:
 
 
 # Commands that have a file of their own put themselves beside these.
-from gateways import cli_control, cli_desk, cli_ledger  # noqa: E402, F401
+from gateways import cli_control, cli_desk, cli_ledger, cli_projections, cli_token  # noqa: E402, F401
 
 # A new command gets its place here.
 HEADS = {
     "Trade": "up run serve",
-    "Look": "status why events signals verify",
+    "Look": "status diff why events signals documents verify",
     "Steer": "stop resume order cancel",
     "What there is": "policies strategies ingest tapes settings bench",
 }
-_HEAD_OF = {name: head for head, names in HEADS.items() for name in names.split()}
-_COMMANDS = {command.callback.__name__: command for command in app.registered_commands if command.callback}
-app.registered_commands = [_COMMANDS[name] for name in _HEAD_OF]
-for _name, _command in _COMMANDS.items():
-    _command.rich_help_panel = _HEAD_OF[_name]
+
+
+def _arrange() -> None:
+    """Every command under its head, in the order of HEADS; once every file of commands is imported."""
+    head_of = {name: head for head, names in HEADS.items() for name in names.split()}
+    commands = {command.callback.__name__: command for command in app.registered_commands if command.callback}
+    app.registered_commands = [commands[name] for name in head_of]
+    for name, command in commands.items():
+        command.rich_help_panel = head_of[name]

@@ -48,14 +48,15 @@ class Outcome(NamedTuple):
 def said(kind: type[Asked], **content: Any) -> Asked:
     """An instruction of a person; the sequencer stamps the time. Raises InvalidInput naming what is wrong with it."""
     try:
-        return kind(id=f"cli-{uuid.uuid4().hex}", actor=_who(), authority="operator", occurred_at_ns=0, **content)
+        return kind(id=f"cli-{uuid.uuid4().hex}", actor=who(), authority="operator", occurred_at_ns=0, **content)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0]).removesuffix("_nanos")
         raise InvalidInput(f"{field} {problem['input']!r}: {problem['msg']}") from None
 
 
-def _who() -> str:
+def who() -> str:
+    """The account of the person at the command line."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # an account without a name, as containers have it

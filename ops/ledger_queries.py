@@ -14,13 +14,18 @@ from domain.events import FillBooked, LedgerEvent, LimitBreached, OrderMoved, Or
 from domain.instruments import canonical_symbol
 from domain.ports import Log, Recorded
 from domain.tape import position
+from gateways.asked_moment import NOW, Asked
 from ops.composition import open_log
-from ops.desk_status import status
+from ops.desk_status import state_of, status
 from ops.ledger_chain import Chain, trade_row, tree
 from ops.ledger_reader import FIRST_WINDOW, LedgerReader
 from ops.ledger_rows import EVENT_TYPES, event_row, on_tape
 from ops.settings import Settings
 from ops.tape_lookup import account_currency, must_stand, row_at
+from projections.difference import difference
+
+MOMENT = ("as_of", "market_time", "recorded_time", "tape_end", "ledger_end")  # of a state: which one it is
+HELD = ("engine", "policy", "strategies", "halted", "halt", "account", "positions", "orders")  # what may change
 
 SHOWN = 50  # events of a listing that says neither where to begin nor how many
 
@@ -56,9 +61,27 @@ class LedgerQueries:
             async for row in rows:
                 yield row
 
-    async def status(self) -> Mapping[str, Any]:
-        """The desk now, see ops.desk_status."""
-        return await status(self._settings)
+    async def status(self, asked: Asked = NOW) -> Mapping[str, Any]:
+        """The desk at a moment, see ops.desk_status."""
+        return await status(self._settings, asked)
+
+    async def difference(self, before: Asked, after: Asked) -> Mapping[str, Any]:
+        """What the engine held otherwise at one moment than at another."""
+        desk = self._settings.desk
+        async with open_log(self._settings) as log:
+            was, became = [await state_of(log, desk, asked) for asked in (before, after)]
+        changes = difference(_held(was), _held(became))
+        return {
+            "desk": desk,
+            "mode": "paper",
+            "from": {name: was[name] for name in MOMENT},
+            "to": {name: became[name] for name in MOMENT},
+            "changes": [change._asdict() | {"path": list(change.path)} for change in changes],
+        }
+
+
+def _held(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: state[name] for name in HELD}
 
 
 # -- ids -----------------------------------------------------------------------------------------------------------

@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     core_port: int = _port(8001, "the engine")
     risk_port: int = _port(8002, "the engine's risk stage")
     execution_port: int = _port(8003, "the engine's execution stage")
+    projector_port: int = _port(8004, "the projector, which writes the read models")
+    api_port: int = Field(
+        default=8080, ge=1, le=65535, description="Port of the HTTP API and of the dashboard, 1 to 65535."
+    )
     breaker_failures: int = Field(
         default=5,
         ge=BOUNDS["failures"][0],
