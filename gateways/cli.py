@@ -223,6 +223,7 @@ def settings(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def run_app(build: Callable[..., Operations]) -> None:
     """Run the command line; a DeskError of any command is one line and its exit code."""
+    arrange()
     try:
         app(obj=Session(build), standalone_mode=True)
     except DeskError as error:
@@ -304,8 +305,13 @@ HEADS = {
     "Steer": "stop resume order cancel",
     "What there is": "policies strategies ingest tapes settings bench",
 }
-_HEAD_OF = {name: head for head, names in HEADS.items() for name in names.split()}
-_COMMANDS = {command.callback.__name__: command for command in app.registered_commands if command.callback}
-app.registered_commands = [_COMMANDS[name] for name in _HEAD_OF]
-for _name, _command in _COMMANDS.items():
-    _command.rich_help_panel = _HEAD_OF[_name]
+
+
+def arrange() -> None:
+    """Put the commands in the order of their heads, for the help. One without a head comes last, under none."""
+    heads = {name: head for head, names in HEADS.items() for name in names.split()}
+    commands = {command.callback.__name__: command for command in app.registered_commands if command.callback}
+    for name in heads.keys() & commands.keys():
+        commands[name].rich_help_panel = heads[name]
+    order = [*heads, *(name for name in commands if name not in heads)]
+    app.registered_commands = [commands[name] for name in order if name in commands]
