@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from traceback import walk_tb
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,9 +44,9 @@ class Pool:
                 async with self._pool.acquire(timeout=CONNECT_S) as connection:
                     try:
                         yield connection
-                    except (*CALLERS, *FAULTS):
-                        raise
                     except Exception as error:
+                        if isinstance(error, CALLERS) or _is_the_servers(error):
+                            raise
                         own = error
             except CALLERS:
                 raise
@@ -53,6 +54,12 @@ class Pool:
                 raise unavailable(self._place, error) from error
         if own:
             raise own
+
+
+def _is_the_servers(error: Exception) -> bool:
+    """An error that came out of the client, and not out of the block's own work: both know OSError and TimeoutError."""
+    inside = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return isinstance(error, FAULTS) and any(name.partition(".")[0] == "asyncpg" for name in inside)
 
 
 def unavailable(place: str, error: Exception) -> Unavailable:

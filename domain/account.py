@@ -311,8 +311,8 @@ def breach(book: Any, number: int) -> None:
 
 @kernel
 def refuse_quote(book: Any, number: int, price: int) -> None:
-    """Money cannot follow this price, so it is none: the desk halts. Positions keep their exits, because nobody knows
-    what they are worth; an instrument says so once until trading is resumed."""
+    """Money cannot follow this quote, whose price may be fine: the desk halts. Positions keep their exits, because
+    nobody knows what they are worth; an instrument says so once until trading is resumed."""
     desk, market = book.desk[0], book.markets[number]
     if desk.trading == 0 or market.refused != 0:
         return

@@ -1,8 +1,9 @@
 """Every fact of the ledger. An event is numbered 1, 2, 3 ... on its desk and names the tape ordinal it was decided at.
 
-Positions are integers here; the names of tape and desk are added on the way out (`main:1234`). `causation` is the
-ledger number of the event that caused this one, None when the tape record itself did; `correlation` is the number of
-the first event of the chain. A signal, an order, a fill is known by the number of the event that made it.
+Positions are integers here; the names of tape and desk are added on the way out (`tape:1234`, `main:567`).
+`causation` is the ledger number of the event that caused this one, None when the tape record itself did; `correlation`
+is the number of the first event of the chain. A signal, an order, a fill is known by the number of the event that made
+it.
 Prices and sizes are nanos; money is nanos of the account's currency unless a name says otherwise.
 Stored names are for ever: a new field gets a default, old bytes live in tests/golden/.
 """
@@ -276,7 +277,8 @@ class DayRolled(_LedgerEvent):
 class LimitBreached(_LedgerEvent):
     """A limit of the account was passed at this very record: `value` against `limit`. `halted` says that trading is.
 
-    Of `money_range` the value is a price that money cannot follow, the limit the largest amount that can be kept."""
+    Of `money_range` the value is the price of a refused quote, at which money would pass the limit: the largest amount
+    that can be kept."""
 
     type: Literal["limit_breached"] = "limit_breached"
     limit: Limit

@@ -12,7 +12,7 @@ from domain.market import ATR_BARS, convert, rate_is_known
 from domain.money import PPM, muldiv, plus
 from domain.orders import ENTRY, REQUEST, STOP_EXIT, leaves
 from domain.performance import summary
-from domain.rules import NO_NEWS
+from domain.rules import NO_NEWS, TOO_MUCH
 
 _UNIT_LOT = 1_000 * NANOS  # facts.unit_* are of a thousand units
 
@@ -50,6 +50,15 @@ def gather(book: Any, number: int, performance: Any) -> None:
     _gather_orders(book, number)
     _gather_positions(book, number)
     _gather_costs(book, number)
+
+
+@kernel
+def leave_money_out(facts: Any) -> None:
+    """What is left of the facts when their money does not fit 64 bits: a trade that `rate_is_known` refuses."""
+    facts.unit_value, facts.unit_loss, facts.open_risk, facts.margin_free = TOO_MUCH, 0, 0, 0
+    facts.base_exposure, facts.quote_exposure, facts.quantity = 0, 0, 0
+    sized = facts.sized
+    sized.distance, sized.slippage, sized.commission = 0, 0, 0
 
 
 @kernel
@@ -133,7 +142,7 @@ def _gather_costs(book: Any, number: int) -> None:
     sized.distance, sized.slippage, sized.commission = 0, 0, 0
     if not rate_is_known(book.markets, number) or market.ordinal == 0:
         return
-    value = convert(book.markets, number, muldiv(abs(facts.entry), _UNIT_LOT, NANOS))
+    value = convert(book.markets, number, muldiv(facts.entry, _UNIT_LOT, NANOS))
     facts.unit_value = value
     distance = facts.side * (facts.entry - facts.stop)
     if facts.stop <= 0 or distance <= 0:

@@ -7,8 +7,9 @@ from typing import Any
 
 from domain.journal import MARKED, REACHED, enter, take_row
 from domain.kernel import kernel
-from domain.money import PPM, muldiv
+from domain.money import PPM, muldiv, plus
 from domain.rules import NO_LIMIT
+from domain.sizing import share
 
 OUTCOMES = ("open", "reached", "failed")  # places: account.outcome
 OPEN, ALL_REACHED, FAILED = range(3)
@@ -19,7 +20,7 @@ def reaches_target(account: Any, policy: Any) -> bool:
     """A target counts closed balance with no open position."""
     if policy.profit_target_ppm == NO_LIMIT or account.open_positions != 0:
         return False
-    return bool(account.balance - account.initial >= muldiv(account.initial, policy.profit_target_ppm, PPM))
+    return bool(account.balance - account.initial >= share(account.initial, policy.profit_target_ppm))
 
 
 @kernel
@@ -28,7 +29,7 @@ def keeps_best_day(account: Any, policy: Any) -> bool:
     if policy.best_day_max_ppm == NO_LIMIT:
         return True
     today = max(account.balance - account.day_balance, 0)
-    best, won = max(account.best_day, today), account.won_days + today
+    best, won = max(account.best_day, today), plus(account.won_days, today)
     return bool(best <= muldiv(won, policy.best_day_max_ppm, PPM))
 
 
@@ -48,6 +49,6 @@ def judge_objectives(book: Any, fill_number: int, correlation: int) -> None:
     row = take_row(book.journal, MARKED)
     mark = book.journal.marks[row]
     mark.balance, mark.best_day = account.balance, max(account.best_day, account.balance - account.day_balance)
-    mark.profit_target = muldiv(account.initial, policy.profit_target_ppm, PPM)
+    mark.profit_target = share(account.initial, policy.profit_target_ppm)
     mark.trading_days, mark.trading_days_min = account.trading_days, policy.trading_days_min
     enter(book, REACHED, row, fill_number, correlation)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.account import POSITION, flatten, open_account, set_limits
-from domain.book import Book, Records, keep, new_book, take_back
+from domain.book import Book, Records, new_book
 from domain.calendar import HIGH_IMPACT, RELEASE, watch_blackouts
 from domain.errors import InvalidInput
 from domain.instructions import AccountOpened, CancelRequested, NewsEntry, OrderRequested, SignalSubmitted
@@ -33,7 +33,7 @@ from domain.orders import (
 from domain.performance import PERFORMANCE
 from domain.policy import Fee, Policy
 from domain.signals.handler import BUY, SELL
-from domain.tape import MAX_PRICE, TICK, utc
+from domain.tape import MAX_PRICE, utc
 from domain.trading import RAISED_SIGNAL, REQUEST_TERMS, assess_request, leave_the_week, take_signal
 
 # Coins that are redeemed at a currency's value count as it: a desk in USD trades BTCUSDT. Source: their issuers' terms.
@@ -230,7 +230,6 @@ class PaperDesk:
     def submit(self, signal: SignalSubmitted, cause: int) -> Records:
         """Raise a signal of somebody else's making at the newest quote; returned as the journal refers to it."""
         number = self._tradable(signal.symbol)
-        market = self.book.markets[number]
         for name in ("entry_nanos", "stop_nanos", "target_nanos"):
             self._check_price(name, getattr(signal, name), number)
         outside = {source.strategy for source in self.sources if not source.version}
@@ -244,17 +243,7 @@ class PaperDesk:
         raised["level"] = raised["entry"] = signal.entry_nanos
         raised["stop"], raised["target"] = signal.stop_nanos, signal.target_nanos
         raised["confidence_ppm"] = signal.confidence_ppm
-        quote = np.zeros(1, TICK)
-        quote["bid"], quote["ask"], quote["instrument"] = market["bid"], market["ask"], number
-        kept = keep(self.book)
-        try:
-            take_signal(self.book, raised, 0, quote, cause)
-        except OverflowError:
-            take_back(self.book, kept)
-            raise InvalidInput(
-                f"the money of a trade of {signal.symbol} at these prices does not fit 64 bits; give nearer prices, or "
-                "close positions first"
-            ) from None
+        take_signal(self.book, raised, 0, cause)
         return raised
 
     def _tradable(self, symbol: str) -> int:
@@ -292,7 +281,7 @@ class PaperDesk:
             raise InvalidInput(f"target_nanos {asked.target_nanos} is not on the winning side of the entry {entry}")
 
     def _check_price(self, name: str, price: int, number: int) -> None:
-        mid = abs(int(self.book.markets[number]["mid"]))
+        mid = int(self.book.markets[number]["mid"])
         if price > PRICE_BOUND * mid:
             raise InvalidInput(f"{name} {price} is more than {PRICE_BOUND} times the market's {mid}")
         if price > MAX_PRICE:

@@ -1,8 +1,8 @@
 """Shadow results: what every signal would have made, traded or not, so that a strategy that was stopped can recover.
 
-A shadow is opened at the quote of the signal's own tick, at the side a taker gets, and closed at its stop or target by
-a later quote (the stop first), or by the strategy's next opposite signal on the instrument. Its result is counted in
-thousandths of R, the distance from entry to stop; without a stop a winner counts +1 R and a loser -1 R.
+A shadow is opened at the newest quote when the signal is raised, at the side a taker gets, and closed at its stop or
+target by a later quote (the stop first), or by the strategy's next opposite signal on the instrument. Its result is
+counted in thousandths of R, the distance from entry to stop; without a stop a winner counts +1 R and a loser -1 R.
 """
 
 from typing import Any
@@ -49,20 +49,20 @@ def count_signal(performance: Any, now: int) -> None:
 
 
 @kernel
-def open_shadow(book: Any, slot: int, raised: Any, tick: Any) -> None:
+def open_shadow(book: Any, slot: int, raised: Any) -> None:
     """Follow a signal from here on; an opposite one of the same strategy and instrument is closed first."""
-    desk, side = book.desk[0], raised.side
+    desk, side, market = book.desk[0], raised.side, book.markets[raised.instrument]
     for index in range(desk.shadows):
         shadow = book.shadows[index]
         if shadow.slot == slot and shadow.instrument == raised.instrument and shadow.side == -side:
-            _close(book, shadow, tick.bid if shadow.side > 0 else tick.ask)
+            _close(book, shadow, market.bid if shadow.side > 0 else market.ask)
     _sweep(book)
     if desk.shadows == MAX_SHADOWS:
         book.shadows[0].side = 0
         _sweep(book)
     shadow = book.shadows[desk.shadows]
     shadow.slot, shadow.instrument, shadow.side, shadow.ordinal = slot, raised.instrument, side, desk.ordinal
-    shadow.entry = tick.ask if side > 0 else tick.bid
+    shadow.entry = market.ask if side > 0 else market.bid
     shadow.stop, shadow.target = raised.stop, raised.target
     desk.shadows += 1
 

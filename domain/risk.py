@@ -12,8 +12,8 @@ from domain.calendar import NEWS_WINDOW_NS
 from domain.kernel import kernel
 from domain.money import plus
 from domain.policy import FIXED, REVERSE
-from domain.rules import NO_LIMIT, NO_NEWS, Rule
-from domain.sizing import position_after, share, worth
+from domain.rules import NO_LIMIT, NO_NEWS, TOO_MUCH, Rule
+from domain.sizing import against, position_after, share, worth
 from domain.strategic import CALENDAR_EMPTY, NEWS_IGNORED, news_says, seconds
 from domain.tape import WEEK_CLOSING
 from domain.wording import duration, money, units
@@ -36,8 +36,7 @@ def closes(f: Any) -> bool:
 @kernel
 def whole_quantity(f: Any, p: Any) -> int:
     """What goes to the market as one order: the size, and with a signal's reversal all that is held against it."""
-    reverses = f.own_pattern == 1 and p.on_opposite == REVERSE and f.held * f.side < 0
-    return int(plus(f.quantity, abs(f.held))) if reverses else int(f.quantity)
+    return int(plus(f.quantity, against(f, p)))
 
 
 @kernel
@@ -118,11 +117,13 @@ def _price_is_fresh(value: int, limit: int, passed: bool) -> str:
 
 @kernel
 def rate_is_known(f: Any, p: Any) -> tuple[int, int, bool]:
-    """The account's currency can tell what 1,000 units are worth."""
+    """The account's currency can tell what 1,000 units are worth, and all of the trade's money fits 64 bits."""
     return f.unit_value, 0, f.unit_value > 0
 
 
 def _rate_is_known(value: int, limit: int, passed: bool) -> str:
+    if value == TOO_MUCH:
+        return "the money of this trade does not fit 64 bits"
     return f"1,000 units are worth {money(value)}" if passed else "no rate to the account's currency is known"
 
 

@@ -87,7 +87,10 @@ FACTS = np.dtype(
         ("margin_free", "<i8"),
         # the trade as it is sized (0 before)
         ("unit_loss", "<i8"),  # lost at the stop by 1,000 units, costs included, nanos of account money; 0: no stop
-        ("unit_value", "<i8"),  # value of 1,000 units, nanos of account money; 0: no conversion rate is known
+        (
+            "unit_value",
+            "<i8",
+        ),  # value of 1,000 units, nanos of account money; 0: no rate is known, or TOO_MUCH
         ("margin_ppm", "<i8"),  # of that value
         ("lot_step", "<i8"),  # nanos of units
         ("lot_min", "<i8"),
@@ -105,6 +108,7 @@ FACTS = np.dtype(
 
 NO_NEWS = np.iinfo(np.int64).max
 NO_LIMIT = np.iinfo(np.int64).max
+TOO_MUCH = -1  # a value of 1,000 units: this trade's money does not fit 64 bits
 
 RESULT = np.dtype([("value", "<i8"), ("limit", "<i8"), ("passed", "<i8")])
 

@@ -5,7 +5,7 @@
     money    = min(equity x fraction x size_ppm, room),                                  never below 0
     room     = min(daily room, total room, daily risk allowance - lost today) - open risk
     quantity = floor to lot_step of min(money / loss of a unit at the stop, exposure room / value of a unit,
-               free margin / margin of a unit, lot_max)
+               free margin / margin of a unit, lot_max - what a reversal closes first)
 
 A quantity below lot_min becomes 0, it is never rounded up. Source: domain facts (d). size_ppm is the product of what
 the policy asks for: the confidence and drawdown ladders below, and `performance_size_ppm` below the performance floor;
@@ -88,21 +88,24 @@ def _unfloored(f: Any, p: Any, unit_margin: int) -> int:
     if f.unit_value <= 0:
         sized.bound = NO_RATE
         return 0
+    largest = max(0, f.lot_max - against(f, p))
     if p.method == FIXED:
         sized.bound = FIXED_SIZE
+        if largest < f.lot_max:
+            return _narrowed(f, p.fixed_quantity_nanos, largest, LARGEST_LOT)
         return int(min(p.fixed_quantity_nanos, f.lot_max + f.lot_step))  # more is refused alike, and may not fit
     f.size_ppm = adjustment(f, p)
     if f.unit_loss <= 0:
         sized.bound = NO_STOP
         return 0
     bound = _allow(f, p)
-    sized.bound, quantity = LARGEST_LOT, f.lot_max
-    quantity = _narrowed(f, quantity, affordable(sized.money, f.unit_loss, f.lot_max), bound)
+    sized.bound, quantity = LARGEST_LOT, largest
+    quantity = _narrowed(f, quantity, affordable(sized.money, f.unit_loss, largest), bound)
     exposure = exposure_room(f, p)
     if exposure != NO_LIMIT:
         bound = SYMBOL_EXPOSURE if exposure == share(f.equity, p.symbol_exposure_max_ppm) else CURRENCY_EXPOSURE
-        quantity = _narrowed(f, quantity, affordable(exposure, f.unit_value, f.lot_max), bound)
-    return _narrowed(f, quantity, affordable(f.margin_free, unit_margin, f.lot_max), FREE_MARGIN)
+        quantity = _narrowed(f, quantity, affordable(exposure, f.unit_value, largest), bound)
+    return _narrowed(f, quantity, affordable(f.margin_free, unit_margin, largest), FREE_MARGIN)
 
 
 @kernel
@@ -133,7 +136,13 @@ def exposure_room(f: Any, p: Any) -> int:
     symbol, currency = share(f.equity, p.symbol_exposure_max_ppm), share(f.equity, p.currency_exposure_max_ppm)
     if currency == NO_LIMIT:
         return symbol
-    return int(min(symbol, plus(currency, -f.side * f.base_exposure), plus(currency, f.side * f.quote_exposure)))
+    return int(min(symbol, _left(currency, f.side * f.base_exposure), _left(currency, -f.side * f.quote_exposure)))
+
+
+@kernel
+def _left(limit: int, used: int) -> int:
+    """What is left of a limit; more than fits 64 bits is no limit."""
+    return NO_LIMIT if used < 0 and limit > NO_LIMIT + used else int(plus(limit, -used))
 
 
 @kernel
@@ -206,9 +215,16 @@ def moved_out(f: Any, p: Any) -> int:
 @kernel
 def position_after(f: Any, p: Any) -> int:
     """The position this trade leads to, signed nanos of units; a reversal closes what is held against it first."""
-    if f.own_pattern == 1 and p.on_opposite == REVERSE and f.held * f.side < 0:
+    if against(f, p) > 0:
         return int(f.side * f.quantity)
     return int(plus(plus(f.held, f.pending), f.side * f.quantity))
+
+
+@kernel
+def against(f: Any, p: Any) -> int:
+    """What a signal's reversal closes before it opens, in the same order; 0 for anything else."""
+    reverses = f.own_pattern == 1 and p.on_opposite == REVERSE and f.held * f.side < 0
+    return int(abs(f.held)) if reverses else 0
 
 
 @kernel
@@ -231,5 +247,7 @@ def affordable(money: int, per_thousand: int, most: int) -> int:
 
 @kernel
 def share(money: int, ppm: int) -> int:
-    """A limit of so many ppm of `money`, unless there is none."""
-    return NO_LIMIT if ppm == NO_LIMIT else int(muldiv(money, ppm, PPM))
+    """A limit of so many ppm of `money`, unless there is none; one that does not fit 64 bits is none."""
+    if ppm == NO_LIMIT or money > NO_LIMIT // (ppm // PPM + 1):
+        return NO_LIMIT
+    return int(muldiv(money, ppm, PPM))

@@ -22,7 +22,7 @@ from domain.account import (
 from domain.bars import M1
 from domain.calendar import watch_blackouts
 from domain.fills import fill_new, fill_resting
-from domain.gathering import gather
+from domain.gathering import gather, leave_money_out
 from domain.instruments import NANOS
 from domain.journal import ASKED, ASSESSED, RAISED, enter, has_room, take_row
 from domain.kernel import kernel
@@ -164,25 +164,26 @@ def _on_quote(book: Any, number: int, tick: Any) -> None:
 
 
 @kernel
-def take_signal(book: Any, signals: Any, row: int, quotes: Any, causation: int) -> None:
+def take_signal(book: Any, signals: Any, row: int, causation: int) -> None:
     """A signal that somebody outside submitted: raised and assessed now, filled from the next quote on."""
-    _raise(book, signals[row], row, quotes[0], causation)
+    _raise(book, signals[row], row, causation)
 
 
 @kernel
-def _raise(book: Any, raised: Any, row: int, tick: Any, causation: int) -> bool:
+def _raise(book: Any, raised: Any, row: int, causation: int) -> bool:
     """Record a signal, follow its shadow, assess it. Returns whether it became an order."""
     number = enter(book, RAISED, row, causation, causation)
     count_signal(book.performance[raised.slot], book.desk[0].now)
-    open_shadow(book, raised.slot, raised, tick)
+    open_shadow(book, raised.slot, raised)
     correlation = causation if causation > 0 else number
     return bool(book.desk[0].trading != 0 and assess_signal(book, raised, number, correlation))
 
 
 @kernel
 def _on_signal(book: Any, raised: Any, row: int, tick: Any) -> None:
-    if _raise(book, raised, row, tick, 0):
-        instrument = raised.instrument
+    """What a tick made a strategy say; an order without latency fills at it, if one can trade at it."""
+    instrument = raised.instrument
+    if _raise(book, raised, row, 0) and is_price(book.markets[instrument], tick):
         fill_new(book, instrument, tick)
         if passes_limit(book.account[0]):
             breach(book, instrument)
@@ -239,7 +240,10 @@ def sessions_after(sessions: int, flags: int) -> int:
 
 @kernel
 def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> bool:
-    """Judge a signal by every rule; approved it becomes a market order with its bracket. Returns whether it was."""
+    """Judge a signal by every rule; approved it becomes a market order with its bracket. Returns whether it was.
+
+    Money of this trade that does not fit 64 bits is no fault of the quote: it refuses the trade, and nothing else.
+    """
     facts, policy = book.facts[0], book.policy[0]
     number = raised.instrument
     market = book.markets[number]
@@ -248,13 +252,14 @@ def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> b
     facts.entry = market.ask if raised.side > 0 else market.bid
     facts.stop, facts.target, facts.confidence_ppm = raised.stop, raised.target, raised.confidence_ppm
     facts.bar_age_ns = max(0, book.desk[0].now - raised.bar_end) if raised.bar_end > 0 else 0
-    gather(book, number, book.performance[raised.slot])
-    journal = book.journal
-    first = journal.rows[ASKED]
-    failed = ask_strategic(facts, policy, journal.results, first)
-    size(facts, policy)
-    failed += ask_risk(facts, policy, journal.results, first + _STRATEGIC)
-    journal.rows[ASKED] += RULES
+    first = book.journal.rows[ASKED]
+    try:
+        gather(book, number, book.performance[raised.slot])
+        failed = _ask_all(book, first)
+    except Exception:  # kernels know no narrower one; only money can raise here
+        leave_money_out(facts)
+        failed = _ask_all(book, first)
+    book.journal.rows[ASKED] += RULES
     verdict = _verdict(book, number, failed == 0, 1, first, causation, correlation)
     if failed > 0:
         return False
@@ -262,6 +267,15 @@ def assess_signal(book: Any, raised: Any, causation: int, correlation: int) -> b
     order.stop, order.target, order.risk = facts.stop, facts.target, facts.risk
     submit(book, order, book.desk[0].now + _latency(policy, book.desk[0].ordinal, verdict), verdict, correlation)
     return True
+
+
+@kernel
+def _ask_all(book: Any, first: int) -> int:
+    """Size a signal's trade and ask every rule; results from `first` on. Returns how many failed."""
+    facts, policy, results = book.facts[0], book.policy[0], book.journal.results
+    failed = ask_strategic(facts, policy, results, first)
+    size(facts, policy)
+    return int(failed + ask_risk(facts, policy, results, first + _STRATEGIC))
 
 
 @kernel

@@ -226,7 +226,7 @@ def settings(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def run_app(build: Callable[..., Operations]) -> None:
     """Run the command line; a DeskError of any command is one line and its exit code."""
-    _arrange()
+    arrange()
     try:
         app(obj=Session(build), standalone_mode=True)
     except DeskError as error:
@@ -310,10 +310,11 @@ HEADS = {
 }
 
 
-def _arrange() -> None:
-    """Every command under its head, in the order of HEADS; once every file of commands is imported."""
-    head_of = {name: head for head, names in HEADS.items() for name in names.split()}
+def arrange() -> None:
+    """Put the commands in the order of their heads, for the help. One without a head comes last, under none."""
+    heads = {name: head for head, names in HEADS.items() for name in names.split()}
     commands = {command.callback.__name__: command for command in app.registered_commands if command.callback}
-    app.registered_commands = [commands[name] for name in head_of]
-    for name, command in commands.items():
-        command.rich_help_panel = head_of[name]
+    for name in heads.keys() & commands.keys():
+        commands[name].rich_help_panel = heads[name]
+    order = [*heads, *(name for name in commands if name not in heads)]
+    app.registered_commands = [commands[name] for name in order if name in commands]

@@ -1,6 +1,6 @@
 """Commands that change what a desk does: stop, resume, order, cancel, calendar, policies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -36,7 +36,12 @@ def _thousandths(value: int) -> str:
     return units(value * 1_000_000)
 
 
-UNITS = {"_ppm": percent, "_ns": duration, "_nanos": units, "_thousandths": _thousandths}
+UNITS: dict[str, Callable[[int], str]] = {
+    "_ppm": percent,
+    "_ns": duration,
+    "_nanos": units,
+    "_thousandths": _thousandths,
+}
 
 calendar = typer.Typer(name="calendar", help="The event calendar of the news rule.", no_args_is_help=True)
 app.add_typer(calendar, rich_help_panel="Steer")
@@ -90,7 +95,7 @@ def order(
     trigger: Annotated[str | None, typer.Option("--trigger", help="Price that triggers a stop order.")] = None,
     stop: Annotated[str | None, typer.Option("--stop", help="Stop loss of the position.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Take profit of the position.")] = None,
-    tif: Annotated[str, typer.Option("--tif", help="gtc, ioc, fok or day.")] = "gtc",
+    tif: Annotated[str | None, typer.Option("--tif", help="gtc (default), ioc, fok or day.")] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", help="Market time at which it ends, ISO 8601 (UTC if unnamed).")
     ] = None,
@@ -101,12 +106,14 @@ def order(
     prices = {"limit": limit, "trigger": trigger, "stop": stop, "target": target}
     kind = "_".join([*(["stop"] if trigger else []), *(["limit"] if limit else [])]) or "market"
     expires_at = time_of("--expires", expires)
+    if tif is not None and expires_at is not None:
+        raise InvalidInput(f"--tif {tif} and --expires {expires} say two ends of one order; give one of them")
     terms = {
         "side": side,
         "symbol": symbol,
         "type": kind,
         "lots": decimal_of("lots", lots, "0.1"),
-        "time_in_force": "gtd" if expires_at is not None else tif,
+        "time_in_force": "gtd" if expires_at is not None else tif or "gtc",
         "expires_at_ns": expires_at or 0,
         **{name: None if text is None else decimal_of(f"--{name}", text, "1.10") for name, text in prices.items()},
     }
@@ -196,6 +203,9 @@ def _shown(name: str, value: object) -> str:
         return f"{name} {'/'.join(map(str, value))}"
     if isinstance(value, bool):
         return name if value else f"no {name}"
+    if value is None:
+        unit = next((unit for unit in UNITS if name.endswith(unit)), "")
+        return f"no {name.removesuffix(unit)} limit"
     if not isinstance(value, int):
         return f"{name} {value}"
     for unit, in_words in UNITS.items():

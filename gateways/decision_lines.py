@@ -210,7 +210,7 @@ def _breach(event: LimitBreached) -> str:
     if event.limit == "news_trading":
         return f"filled {_wait(abs(event.value_nanos))} {'before' if event.value_nanos >= 0 else 'after'} news"
     if event.limit == "money_range":
-        return f"no usable quote: {units(event.value_nanos)}, trading is halted"
+        return f"quote {units(event.value_nanos)} refused: money would not fit, trading is halted"
     halted = ", trading is halted" if event.halted else ""
     return f"{event.limit.replace('_', ' ')}: equity {money(event.value_nanos)}{halted}"
 

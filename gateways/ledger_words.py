@@ -241,7 +241,7 @@ def _breach(row: Row) -> Text:
         return Text(f"filled {units(str(abs(gap)))} s {when} news, allowed from {units(row['bound'])} s on", BAD)
     if row["limit"] == "money_range":
         most = money(row["bound"])
-        return Text(f"no usable quote: at {price(row['value'])} money would pass {most}; desk halted", f"bold {BAD}")
+        return Text(f"quote {price(row['value'])} refused: at it money would pass {most}; desk halted", f"bold {BAD}")
     halted = "; desk halted and flattened" if row["halted"] else ""
     name = row["limit"].replace("_", " ")
     return Text(f"{name} breached: equity {money(row['value'])} below {money(row['bound'])}{halted}", f"bold {BAD}")

@@ -3,9 +3,7 @@
 from decimal import Decimal, Inexact, localcontext
 
 from domain.errors import InvalidInput
-from domain.instructions import OrderRequested
 from domain.instruments import NANOS, Instrument
-from domain.paper_desk import PRICE_BOUND
 from domain.wording import units
 
 MOST = 1_000_000_000  # of money, lots or a price: what is larger is a slip, and its nanos would not fit
@@ -37,15 +35,3 @@ def refuse_oversized(instrument: Instrument, quantity_nanos: int) -> None:
             f"{lots} lots are above {units(instrument.lot_max_nanos)}, the largest order of {instrument.symbol} "
             f"({units(largest)} units); ask for less, or in several orders"
         )
-
-
-def refuse_far_prices(order: OrderRequested, market_nanos: int) -> None:
-    """Raises InvalidInput for a price that the engine would refuse as a slip, `market_nanos` being the newest one."""
-    bound = PRICE_BOUND * abs(market_nanos)
-    for name in ("limit", "trigger", "stop", "target"):
-        price = getattr(order, f"{name}_nanos")
-        if price > bound:
-            raise InvalidInput(
-                f"{name} {units(price)} is above {units(bound)}, {PRICE_BOUND} times the newest price of "
-                f"{order.symbol}, {units(market_nanos)}; correct it"
-            )

@@ -55,10 +55,15 @@ def said(kind: type[Asked], **content: Any) -> Asked:
         raise InvalidInput(f"{field} {problem['input']!r}: {problem['msg']}") from None
 
 
+def as_text(typed: str) -> str:
+    """What a person typed, with a question mark for every byte that is no text."""
+    return typed.encode("utf-8", "replace").decode()
+
+
 def who() -> str:
     """The account of the person at the command line."""
     try:
-        return getpass.getuser()
+        return as_text(getpass.getuser())
     except (KeyError, OSError, ImportError):  # an account without a name, as containers have it
         return f"uid-{os.getuid()}"
 

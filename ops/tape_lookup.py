@@ -8,10 +8,8 @@ from adapters.tape_log import StoredTape
 from domain.errors import InvalidInput
 from domain.instructions import AccountOpened, FeedCompleted, FeedOpened, Instructed, Instruction, InstrumentDeclared
 from domain.ports import Log
-from domain.tape import CLOCK, Block
+from domain.tape import Block
 from ops.ledger_rows import instruction_row, on_tape, record_row
-
-LOOK_BACK = 20_000  # records among which the newest price of a symbol is looked for
 
 
 async def must_stand(log: Log, tape: StoredTape) -> None:
@@ -33,22 +31,6 @@ async def row_at(tape: StoredTape, ordinal: int) -> dict[str, Any]:
         case [Block(first=first, records=records), *_] if first == ordinal:
             return await _with_names(tape, record_row(ordinal, records[0], None), int(records[0]["instrument"]))
     return {"id": on_tape(ordinal), "type": "missing"}
-
-
-async def newest_price(tape: StoredTape, symbol: str) -> int | None:
-    """The bid of the newest tick of a symbol in nanos; None when it is not among the tape's last ones."""
-    numbers = {
-        instruction.instrument.symbol: instruction.number
-        async for _, instruction in _standing(tape)
-        if isinstance(instruction, InstrumentDeclared)
-    }
-    price = None
-    async with aclosing(tape.read(max(0, (await tape.end()).ordinal - LOOK_BACK))) as pages:
-        async for page in pages:
-            for records in (message.records for message in page if isinstance(message, Block)):
-                own = records[(records["kind"] != CLOCK) & (records["instrument"] == numbers.get(symbol, 0))]
-                price = int(own["bid"][-1]) if len(own) else price
-    return price
 
 
 async def account_currency(tape: StoredTape) -> str | None:

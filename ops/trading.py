@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 
 from adapters.progress import only_one
-from adapters.tape_log import StoredTape
 from domain.errors import DeskError, InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
@@ -21,9 +20,8 @@ from gateways.halt_latch import MAX_REASON, HaltLatch
 from gateways.live_view import TOKEN_ADVICE, LiveView
 from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
-from ops.amounts import refuse_far_prices
 from ops.composition import open_log, open_running
-from ops.control import Outcome, instruct, order_requested, said
+from ops.control import Outcome, as_text, instruct, order_requested, said
 from ops.ledger_reader import LedgerReader
 from ops.ledger_rows import event_row
 from ops.plans import Unfed, calendar_of, open_plan
@@ -33,7 +31,6 @@ from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
 from ops.session import Plan, report_of, run_session
 from ops.settings import Settings
-from ops.tape_lookup import newest_price
 from ops.warm import warmed_up
 from ops.watch import Watch
 
@@ -118,7 +115,7 @@ class TradingOperations:
         """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before
         its next record."""
         desk, latch = self._settings.desk, HaltLatch(self._settings.data_dir / "halts", self._settings.desk)
-        halt = said(TradingHalted, reason=reason.strip()[:MAX_REASON] or "no reason given", flatten=flatten)
+        halt = said(TradingHalted, reason=as_text(reason).strip()[:MAX_REASON] or "no reason given", flatten=flatten)
         try:
             async with open_running(self._settings, STOP_S) as store:
                 return (await instruct(store, desk, halt, latch, also_resting=False, answer_s=STOP_S))._asdict()
@@ -146,8 +143,6 @@ class TradingOperations:
         None where there is none."""
         order = order_requested(terms)
         async with open_log(self._settings) as log:
-            if price := await newest_price(StoredTape(log, self._settings.desk), order.symbol):
-                refuse_far_prices(order, price)
             outcome = await instruct(log, self._settings.desk, order, halt_latch(self._settings))
             judged = await self._judged(log, outcome.ledger) if outcome.applied else []
         verdict, placed = (next((row for row in judged if row["type"] == kind), None) for kind in JUDGED)

@@ -15,7 +15,7 @@ from domain.engine import Engine
 from domain.instruments import Instrument, instrument_for
 from domain.policy import POLICIES, Policy
 from domain.ports import Append, LedgerEnd, Recorded
-from domain.tape import TICK, Block, Ticks, blocks
+from domain.tape import Block, Ticks, blocks
 from domain.trading import RAISED_SIGNAL, take_signal
 from ops.bench.figure import Figure, Stage, per_second, percentile_ms, seconds_since, stage
 from ops.bench.live_desk import EVERY_TICK, WARM_TICKS, live_desk, quote
@@ -110,15 +110,14 @@ async def rules(folder: Path) -> AsyncIterator[Figure]:
     """Every rule on one signal, in process: raised, shadowed, judged, placed."""
     engine, took, looked = _engine(WIDE, EVERY_TICK), [], []
     engine.fold(Block(engine.ordinal + 1, quote(0, 1)))
-    raised, tick = np.zeros(1, RAISED_SIGNAL), np.zeros(1, TICK)
+    raised = np.zeros(1, RAISED_SIGNAL)
     raised["instrument"], raised["slot"], raised["side"] = 1, 1, 1
-    tick["bid"], tick["ask"], tick["instrument"] = 1_100_000_000, 1_100_010_000, 1
     book = engine.desk.book
     for _ in range(20_000):
         journal.clear(book.journal)
         raised["side"] *= -1
         started = time.perf_counter_ns()
-        take_signal(book, raised, 0, tick, 0)
+        take_signal(book, raised, 0, 0)
         took.append(time.perf_counter_ns() - started)
         book.desk[0]["orders"] = 0
         started = time.perf_counter_ns()

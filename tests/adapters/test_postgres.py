@@ -71,7 +71,13 @@ async def test_a_killed_server_opens_the_breaker_and_the_same_pool_answers_when_
                 for _ in range(6):
                     with pytest.raises(error):
                         await execute(pool, statement)
-            for mistake in (KeyError("a bug"), Conflict("another was first"), ValueError("no number")):
+            for mistake in (
+                KeyError("a bug"),
+                Conflict("another was first"),
+                ValueError("no number"),
+                OSError("no file"),
+                TimeoutError(),
+            ):
                 for _ in range(6):
                     with pytest.raises(type(mistake)):
                         async with pool.connection():

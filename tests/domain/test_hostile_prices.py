@@ -11,13 +11,36 @@ from hypothesis import strategies as st
 
 from domain import snapshot
 from domain.engine import Engine
-from domain.events import FillBooked, LedgerEvent, LimitBreached, OrderFilled, OrderMoved, SignalRaised
-from domain.instructions import Instructed, SignalSubmitted, StrategyActivated, TradingResumed
-from domain.money import MONEY_MAX, bounded
-from domain.policy import Fee
-from domain.tape import CLOCK, MAX_PRICE, MINUTE, PRAGUE_MIDNIGHT, QUOTE, TRADE, Block, Ticks, concatenate, empty_ticks
+from domain.events import (
+    DayRolled,
+    FillBooked,
+    LedgerEvent,
+    LimitBreached,
+    OrderFilled,
+    OrderMoved,
+    SignalAssessed,
+    SignalRaised,
+)
+from domain.instructions import Instructed, PolicyActivated, SignalSubmitted, StrategyActivated, TradingResumed
+from domain.money import MONEY_MAX, PPM, bounded
+from domain.policy import POLICIES, Fee
+from domain.risk import RISK
+from domain.strategic import STRATEGIC
+from domain.tape import (
+    CLOCK,
+    MAX_PRICE,
+    MINUTE,
+    PRAGUE_MIDNIGHT,
+    QUOTE,
+    TRADE,
+    WEEK_CLOSING,
+    Block,
+    Ticks,
+    concatenate,
+    empty_ticks,
+)
 from tests.domain.account_oracle import rounded
-from tests.domain.desks import SECOND, Desk, fills, nanos, of, policy, quoted, refusal
+from tests.domain.desks import SECOND, Desk, fills, nanos, of, placed, policy, quoted
 
 LEAST, MOST = -(2**63), 2**63 - 1
 SYMBOLS = ("EURUSD", "USDJPY", "EURJPY")
@@ -238,18 +261,64 @@ def test_a_signal_at_a_refused_quote_is_recorded_and_not_judged() -> None:
     assert not [event for event in events if event.causation == raised.number]
 
 
-def test_a_signal_from_outside_whose_money_does_not_fit_is_refused_and_changes_nothing() -> None:
+@pytest.mark.parametrize("bitcoin", [59_000, 60_000, 97_000])
+def test_a_trade_whose_money_does_not_fit_is_refused_alone_and_its_good_quote_stands(bitcoin: int) -> None:
+    desk = Desk(POLICIES["paper-default"], "USDJPY", "BTCUSDT", balance=15_000_000, currency="JPY")
+    desk.quote("150.00", "150.01")
+    desk.tell(StrategyActivated, strategy="ema_cross", version=1, symbols=("BTCUSDT",), parameters=EMA)
+    for step in (0, 1, 2, 1):
+        desk.quote(str(bitcoin + step), str(bitcoin + step + 1), symbol="BTCUSDT")
+    (verdict,) = of(SignalAssessed, desk.events)
+    said = {rule.rule: rule.says for rule in verdict.rules if not rule.passed}
+    assert verdict.verdict == "refused"
+    assert ("64 bits" in said.get("rate_is_known", "")) == (bitcoin > 59_000)
+    assert len(verdict.rules) == len(STRATEGIC) + len(RISK)
+    assert breaches(desk.events) == []
+    book = desk.engine.desk.book
+    assert (int(book.desk[0]["halted"]), int(book.markets[2]["bid"])) == (0, nanos(bitcoin + 1))
+
+
+def test_a_signal_from_outside_whose_money_does_not_fit_is_refused_by_a_rule() -> None:
     desk = Desk(policy(sizing={"fixed_quantity_nanos": nanos(10_000_000)}))
     desk.feed(records([(QUOTE, 1, (MAX_PRICE, MAX_PRICE), 0)], desk.now))
     events = desk.tell(
         SignalSubmitted, strategy="hand", symbol="EURUSD", side="buy", entry_nanos=MAX_PRICE, stop_nanos=1,
         target_nanos=MAX_PRICE,
     )  # fmt: skip
-    assert "does not fit 64 bits; give nearer prices" in refusal(events)
-    book = desk.engine.desk.book
-    assert (int(book.desk[0]["shadows"]), int(book.desk[0]["number"])) == (0, events[0].number)
-    assert not book.performance["signals"].any()
+    (verdict,) = of(SignalAssessed, events)
+    assert "the money of this trade does not fit 64 bits" in [rule.says for rule in verdict.rules if not rule.passed]
+    assert (verdict.sizing and verdict.sizing.bound, verdict.quantity_nanos, verdict.risk_nanos) == ("no_rate", 0, 0)
+    assert desk.engine.desk.book.desk[0]["halted"] == 0
     assert desk.quote("1.1", "1.2") == []
+
+
+@pytest.mark.parametrize("limit", ["symbol_exposure_max_ppm", "currency_exposure_max_ppm"])
+@pytest.mark.parametrize("balance", [900_000_000, 1_000_000_000])
+def test_a_limit_of_exposure_beyond_64_bits_refuses_nothing(limit: str, balance: int) -> None:
+    desk = Desk(policy(risk={limit: 10 * PPM, "on_opposite": "reverse"}), balance=balance)
+    desk.quote("1.10000", "1.10010")
+    assert placed(desk.order("sell", "market", 9_000_000))
+    desk.quote("1.10000", "1.10010")
+    sizing = {"method": "fractional", "risk_ppm": 10_000}
+    desk.tell(PolicyActivated, policy=policy(risk={limit: 10 * PPM, "on_opposite": "reverse"}, sizing=sizing))
+    prices = {"entry_nanos": nanos("1.1"), "stop_nanos": nanos("1.0")}
+    events = desk.tell(SignalSubmitted, strategy="hand", symbol="EURUSD", side="buy", **prices)
+    assert [order.quantity_nanos for order in placed(events)] == [nanos(10_000_000)]
+
+
+def test_a_profit_target_beyond_64_bits_loses_no_mark_of_the_clock() -> None:
+    limits = {"profit_target_ppm": 100 * PPM, "flat_before_weekend": True}
+    desk = Desk(policy(limits=limits), balance=100_000_000)
+    desk.quote("1.10000", "1.10010")
+    desk.order("buy", "market", 100_000)
+    desk.quote("1.10000", "1.10010")
+    desk.order("sell", "market", 50_000)
+    desk.quote("1.10000", "1.10010")
+    (rolled,) = of(DayRolled, desk.clock(MINUTE | PRAGUE_MIDNIGHT | WEEK_CLOSING))
+    assert rolled.target_reached is False
+    desk.quote("1.10000", "1.10010")
+    assert (desk.position(), breaches(desk.events)) == (0, [])
+    assert desk.engine.desk.book.desk[0]["sessions_open"] & WEEK_CLOSING
 
 
 @pytest.mark.parametrize("amount", [MONEY_MAX, -MONEY_MAX, 0])

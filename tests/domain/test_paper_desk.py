@@ -3,7 +3,7 @@
 import pytest
 
 from domain.events import SignalAssessed, SignalRaised
-from domain.instructions import InstrumentDeclared, SignalSubmitted, StrategyActivated
+from domain.instructions import InstrumentDeclared, PolicyActivated, SignalSubmitted, StrategyActivated
 from domain.instruments import Instrument, instrument_for
 from domain.paper_desk import MAX_OUTSIDE
 from domain.policy import POLICIES
@@ -33,6 +33,16 @@ def test_a_signal_from_outside_does_not_take_the_identity_of_the_desks_own_strat
     desk.quote("1.10005", "1.10015")
     desk.quote("1.10000", "1.10010")
     assert [event.version for event in of(SignalRaised, desk.events)][-2:] != [0, 0]
+
+
+def test_a_refused_signal_uses_up_no_name() -> None:
+    desk = quoted()
+    for number in range(MAX_OUTSIDE + 2):
+        far = desk.tell(
+            SignalSubmitted, strategy=f"far_{number}", symbol="EURUSD", side="buy", entry_nanos=nanos(1_000)
+        )
+        assert "more than 100 times" in refusal(far)
+    assert of(SignalRaised, submitted(desk, "mine"))
 
 
 def test_names_outside_are_few_so_no_limit_is_evaded_by_renaming() -> None:
@@ -87,20 +97,37 @@ def test_no_number_of_orders_makes_a_position_larger_than_the_instruments_bound(
     assert placed(desk.order("sell", "market", 6_000_000))
 
 
-@pytest.mark.parametrize(("lots", "failing"), [(50, set()), (51, {"largest_lot"})])
-def test_a_reversal_is_one_order_and_the_largest_lot_is_an_orders(lots: int, failing: set[str]) -> None:
+@pytest.mark.parametrize("method", ["fixed", "fractional"])
+@pytest.mark.parametrize(("lots", "opened"), [(50, 50), (51, 49), (99, 1)])
+def test_a_reversal_is_one_order_and_opens_what_the_largest_lot_leaves(lots: int, opened: int, method: str) -> None:
     """100 lots are the largest of EURUSD: a venue takes no order of 102, whatever it closes."""
     size = {"fixed_quantity_nanos": nanos(lots * 100_000)}
-    desk = Desk(policy(sizing=size, risk={"on_opposite": "reverse"}), "EURUSD", balance=100_000_000)
+    reverse = {"on_opposite": "reverse"}
+    desk = Desk(policy(sizing=size, risk=reverse), "EURUSD", balance=100_000_000)
     desk.quote("1.10000", "1.10010")
     prices = {"entry_nanos": nanos("1.1")}
     desk.tell(SignalSubmitted, strategy="theirs", symbol="EURUSD", side="buy", **prices)
     desk.quote("1.10000", "1.10010")
+    if method == "fractional":
+        desk.tell(PolicyActivated, policy=policy(sizing={"method": method, "risk_ppm": 100_000}, risk=reverse))
+        prices["stop_nanos"] = nanos("1.11")
+        opened = 100 - lots
     events = desk.tell(SignalSubmitted, strategy="theirs", symbol="EURUSD", side="sell", **prices)
-    assert failed(desk) == failing
-    assert [order.quantity_nanos for order in placed(events)] == ([] if failing else [nanos(10_000_000)])
+    assert failed(desk) == set()
+    assert [order.quantity_nanos for order in placed(events)] == [nanos((lots + opened) * 100_000)]
     desk.quote("1.10000", "1.10010")
-    assert desk.position() == (lots if failing else -lots) * 100_000
+    assert desk.position() == -opened * 100_000
+
+
+def test_a_position_of_the_largest_lot_leaves_a_reversal_no_room() -> None:
+    size = {"fixed_quantity_nanos": nanos(10_000_000)}
+    desk = Desk(policy(sizing=size, risk={"on_opposite": "reverse"}), "EURUSD", balance=100_000_000)
+    desk.quote("1.10000", "1.10010")
+    for side in ("buy", "sell"):
+        desk.tell(SignalSubmitted, strategy="theirs", symbol="EURUSD", side=side, entry_nanos=nanos("1.1"))
+        desk.quote("1.10000", "1.10010")
+    assert failed(desk) == {"smallest_lot"}
+    assert desk.position() == 10_000_000
 
 
 def test_an_order_without_a_stop_is_refused_where_risk_is_limited() -> None:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.events import LedgerEvent, SignalAssessed
-from domain.instructions import SignalSubmitted
+from domain.instructions import SignalSubmitted, StrategyActivated
 from domain.performance import MAX_SHADOWS, WINDOW
-from tests.domain.desks import Desk, of, policy
+from domain.tape import TRADE, empty_ticks
+from tests.domain.desks import SECOND, Desk, fills, nanos, of, placed, policy
 
 POINT = 10_000
 SYMBOLS = ("EURUSD", "GBPUSD")
@@ -200,3 +201,21 @@ def test_another_strategys_results_and_other_instruments_are_kept_apart() -> Non
     submit(desk, -1, "one", "GBPUSD", stop=110_100)  # opposite, but of another instrument
     submit(desk, -1, "two", stop=110_100)
     assert (recorded(desk, "one"), recorded(desk, "two")) == ((0, []), (1, [0]))
+
+
+def test_a_trade_print_of_a_quoted_instrument_fills_nothing_and_opens_no_shadow_at_its_price() -> None:
+    desk = Desk(policy(risk={"on_opposite": "reverse"}))
+    every = {"fast": 1, "slow": 2, "on": "ticks"}
+    desk.tell(StrategyActivated, strategy="ema_cross", version=1, symbols=("EURUSD",), parameters=every)
+    for bid in (110_000, 110_010, 110_020, 110_010):
+        quote(desk, bid, bid + 10)
+    before = desk.position()
+    print_ = empty_ticks(1)
+    print_["kind"], print_["instrument"], print_["bid"], print_["ask"] = TRADE, 1, nanos("1.3"), nanos("1.3")
+    print_["event_time"] = print_["receive_time"] = desk.now + SECOND
+    (order,) = placed(desk.feed(print_))
+    assert desk.position() == before
+    book = desk.engine.desk.book
+    assert book.shadows["entry"][: book.desk[0]["shadows"]].tolist() == [nanos("1.1002")]
+    filled = fills(desk.quote("1.10000", "1.10010"))[0]
+    assert (filled.order, filled.price_nanos) == (order.number, nanos("1.10010"))

@@ -1,6 +1,8 @@
 """The command line over operations of the test's own: what it passes on, what it prints, how it exits."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -122,7 +124,11 @@ class Fake:
         return {"entries": 1_234} | self.outcome
 
     def policies(self) -> list[dict[str, Any]]:
-        content = {"limits": {"daily_loss_ppm": 50_000}, "strategic": {"sessions": ["london", "new_york"]}}
+        content = {
+            "limits": {"daily_loss_ppm": 50_000},
+            "risk": {"risk_per_trade_max_ppm": None},
+            "strategic": {"sessions": ["london", "new_york"]},
+        }
         return [{"policy": "ftmo-x@1", "hash": "0123456789abcdef", "content": content}]
 
     async def bench(self, names: Any, report: Callable[[Mapping[str, Any]], None]) -> None:
@@ -224,6 +230,26 @@ def test_every_command_has_a_place_in_the_help(cdb: Callable[..., Any]) -> None:
     _, out, _ = cdb("--help")
     assert out.index("Trade") < out.index("Look") < out.index("Steer") < out.index("What there is")
     assert {command.rich_help_panel for command in app.registered_commands} == set(HEADS)
+
+
+def test_a_command_without_a_head_is_shown_all_the_same(
+    cdb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+
+    @app.command()
+    def newcomer() -> None:
+        """Just made."""
+
+    assert "newcomer" in cdb("--help")[1]
+
+
+@pytest.mark.parametrize("module", ["cli", "cli_control", "cli_desk", "cli_ledger"])
+def test_any_part_of_the_command_line_can_be_imported_first(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import gateways.{module}"], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_person_reads_a_signal_without_trailing_zeros(cdb: Callable[..., Any]) -> None:

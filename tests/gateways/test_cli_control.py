@@ -178,6 +178,10 @@ def test_a_calendar_is_passed_on_and_counted(fake: Fake, cdb: Callable[..., Any]
         (["order", "buy", "EURUSD", "1", "--limit", "1e99999"], "--limit '1e99999' is not a number"),
         (["order", "buy", "EURUSD", "1", "--expires", "2018-06-13T12:00:00.1234567891"], "is finer than a nanosecond"),
         (["order", "buy", "EURUSD", "1", "--target", "nan"], "--target 'nan' is not a number"),
+        (
+            ["order", "buy", "EURUSD", "1", "--tif", "ioc", "--expires", "2018-06-13T12:00Z"],
+            "--tif ioc and --expires 2018-06-13T12:00Z say two ends of one order",
+        ),
         (["order", "buy", "EURUSD", "1", "--expires", "soon"], "--expires 'soon' is not a time"),
     ],
 )
@@ -196,4 +200,6 @@ def test_policies_can_be_read_and_parsed(cdb: Callable[..., Any]) -> None:
     assert "ftmo-x@1" in out
     assert "daily_loss 5 %" in out
     assert "sessions london/new_york" in out
+    assert "no risk_per_trade_max limit" in out
+    assert "None" not in out
     assert json.loads(cdb("policies", "--json")[1])["policy"] == "ftmo-x@1"

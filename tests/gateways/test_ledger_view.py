@@ -145,7 +145,7 @@ def test_every_event_type_has_its_words_and_its_noun() -> None:
         ({"type": "limit_breached", "limit": "news_trading", "value": "-12.5", "bound": "120"},
          "filled 12.5 s after news, allowed from 120 s on"),
         ({"type": "limit_breached", "limit": "money_range", "value": "2001", "bound": "4611686018.4"},
-         "no usable quote: at 2001 money would pass 4,611,686,018.40; desk halted"),
+         "quote 2001 refused: at it money would pass 4,611,686,018.40; desk halted"),
         ({"type": "limit_breached", "halted": False}, "daily loss breached: equity 193,999.00 below 194,000.00"),
         ({"type": "signal_assessed", "risk": "0", "stop": None, "target": None, "size_ppm": 1_000_000},
          "approved sell 50,000, no stop"),

@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from adapters.memory import MemoryLog
-from adapters.tape_log import StoredTape
 from domain.errors import InvalidInput
 from domain.instruments import TABLE, instrument_for
-from ops.amounts import MOST, nanos_of, refuse_far_prices, refuse_oversized
+from ops.amounts import MOST, nanos_of, refuse_oversized
 from ops.control import order_requested, refuse_impossible
-from ops.tape_lookup import newest_price
-from tests import canonical
-from tests.ops.desks import DESK, write_tape
 from tests.ops.test_control import ORDER
 
 
@@ -54,22 +49,3 @@ def test_an_order_that_is_too_large_does_not_pass_the_door_of_a_running_desk_eit
     refuse_impossible(order)
     with pytest.raises(InvalidInput, match="lots are above 100, the largest order of EURUSD"):
         refuse_impossible(order.model_copy(update={"quantity_nanos": order.quantity_nanos + 1}))
-
-
-@pytest.mark.parametrize("name", ["limit", "trigger", "stop", "target"])
-def test_a_price_that_is_a_slip_is_named_with_its_bound(name: str) -> None:
-    near, far = (order_requested(ORDER | {name: Decimal(price)}) for price in ("110", "110.000000001"))
-    refuse_far_prices(near, 1_100_000_000)
-    with pytest.raises(InvalidInput, match=rf"{name} 110\.000000001 is above 110, 100 times .* EURUSD, 1\.1;"):
-        refuse_far_prices(far, 1_100_000_000)
-
-
-async def test_the_newest_price_is_that_of_the_symbol_itself() -> None:
-    log = MemoryLog()
-    tape = StoredTape(log, DESK)
-    assert await newest_price(tape, "EURUSD") is None
-    await write_tape(log)
-    ticks = canonical.market_ticks(500, seed=12, symbols=2, start=canonical.MONDAY + 10**14)
-    for number, symbol in enumerate(canonical.SYMBOLS[:2], 1):
-        assert await newest_price(tape, symbol) == ticks["bid"][ticks["instrument"] == number][-1]
-    assert await newest_price(tape, "XAUUSD") is None

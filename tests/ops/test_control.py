@@ -330,6 +330,17 @@ async def nothing(*_: Any) -> AsyncIterator[None]:
     yield None
 
 
+async def test_a_halt_is_latched_whatever_bytes_its_reason_and_its_user_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "jos\udce9")
+    told = await Desk(data_dir=tmp_path / "data").halt("caf\udce9", flatten=False)
+    waiting = HaltLatch(tmp_path / "data" / "halts", "main").pending()
+    assert told["latched"]
+    assert waiting is not None
+    assert (waiting.actor, waiting.reason) == ("jos?", "caf?")
+
+
 async def test_a_halt_starts_no_server_for_a_desk_that_rests(tmp_path: Path) -> None:
     told = await Desk(data_dir=tmp_path / "data").halt("fire", flatten=False)
     assert "no nats-server runs over" in told["reason"]
