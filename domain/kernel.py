@@ -23,7 +23,17 @@ OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
 
 def kernel(function: F) -> F:
     """Compile on first call. Kernels name each other and their constants directly (no `module.name`)."""
-    compiled: Any = njit(**OPTIONS)(function)
+    return _compiled(function)
+
+
+def inlined_kernel(function: F) -> F:
+    """A kernel that becomes part of its callers. For the few steps of every tick that take a whole book: handing its
+    arrays on costs more than what is done with them."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, **more: Any) -> F:
+    compiled: Any = njit(**(OPTIONS | more))(function)
     compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
     template = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: template(

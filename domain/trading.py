@@ -25,7 +25,7 @@ from domain.fills import fill_new, fill_resting
 from domain.gathering import gather, leave_money_out
 from domain.instruments import NANOS
 from domain.journal import ASKED, ASSESSED, RAISED, enter, has_room, take_row
-from domain.kernel import kernel
+from domain.kernel import inlined_kernel, kernel
 from domain.market import extend_bars, is_price, observe
 from domain.money import PPM
 from domain.orders import (
@@ -122,7 +122,7 @@ def refuse(book: Any, ticks: Any, first: int, index: int, signals: Any, next_sig
     return next_signal
 
 
-@kernel
+@inlined_kernel
 def _arrive(book: Any, ordinal: int, now: int) -> None:
     """The desk is at the next record; orders whose time ran out by then, or that wait near heavy news, are gone."""
     desk = book.desk[0]
@@ -139,7 +139,7 @@ def _number(tick: Any) -> int:
     return np.int64(tick.instrument)  # type: ignore[return-value]
 
 
-@kernel
+@inlined_kernel
 def _on_quote(book: Any, number: int, tick: Any) -> None:
     desk, account = book.desk[0], book.account[0]
     if not is_usable(tick):
