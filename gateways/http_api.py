@@ -1,7 +1,7 @@
 """The HTTP API of a desk: what the read models say of any moment, the log behind them, and the emergency stop."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -30,10 +30,15 @@ log = logging.getLogger("cdb.api")
 
 
 def create_app(
-    desk: ApiDesk, *, hosts: Collection[str] = LOOPBACK, heartbeat_s: float = HEARTBEAT_S, version: str = "1"
+    desk: ApiDesk,
+    *,
+    hosts: Collection[str] = LOOPBACK,
+    heartbeat_s: float = HEARTBEAT_S,
+    version: str = "1",
+    mount: Callable[[FastAPI, ApiDesk], None] | None = None,
 ) -> FastAPI:
     """The app of one desk. `hosts` are the names that it may be called by, without ports; a stream says that it is
-    still there every `heartbeat_s`."""
+    still there every `heartbeat_s`; `mount` adds what else is behind the same door."""
     app = FastAPI(
         title="Claire de Binare", version=version, description=__doc__, redirect_slashes=False,
         openapi_url=None, docs_url=None, redoc_url=None,  # their pages fetch scripts from foreign hosts
@@ -54,6 +59,8 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DeskError, _of_desk)
     app.add_exception_handler(Exception, _broken)
+    if mount:
+        mount(app, desk)
     app.add_middleware(Guard, answers=answers, hosts=hosts)
     return app
 

@@ -5,7 +5,7 @@ import socket
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import uvicorn
@@ -30,7 +30,7 @@ from ops.listening import Listening
 from ops.moments import Moments
 from ops.services import halt_latch
 from ops.settings import Settings
-from ops.tape_bars import bars_of
+from ops.tape_bars import bars_of, warm_up
 from ops.visible import SOURCES, Visible
 from projections.answers import Answer
 from projections.as_of import AsOf
@@ -194,9 +194,12 @@ async def serve_api(
         TokenLog(log).following() as tokens,
     ):
         desk = DeskApi(log, visible, tokens, stop=partial(halted, settings), look=partial(looked_at, settings))
-        app = create_app(desk, hosts=listening.hosts, version=VERSION)
-        mount(app, desk)
-        await serve(app, listening, ready)
+        warming = asyncio.create_task(asyncio.to_thread(warm_up), name="bars")
+        app = create_app(desk, hosts=listening.hosts, version=VERSION, mount=mount)
+        try:
+            await serve(app, listening, ready)
+        finally:
+            await asyncio.wait({warming})
 
 
 async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -> None:
@@ -217,7 +220,9 @@ async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -
             await asyncio.shield(serving)
         finally:
             server.should_exit = True
-            await asyncio.gather(serving, return_exceptions=True)
+            while not serving.done():  # being cancelled once more ends it no sooner: a second is all that it takes
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({serving})
     finally:
         listener.close()
 

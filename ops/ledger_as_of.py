@@ -9,7 +9,7 @@ from typing import Any
 from adapters.tape_log import StoredTape
 from domain.errors import TapeBroken
 from domain.events import InstructionApplied, InstructionRefused, LedgerEvent
-from domain.ports import Log, Recorded
+from domain.ports import Log
 from domain.tape import position
 from gateways.api_desk import Change, Wanted
 from ops.ledger_queries import _chain_of, _decided_at, _OrderSymbols, parse_id
@@ -39,9 +39,6 @@ class LedgerAsOf(LedgerReader):
 
     async def before(self, reached: Callable[[LedgerEvent], bool]) -> int:
         return min(await super().before(reached), self._until)
-
-    def between(self, after: int, until: int) -> AsyncGenerator[list[Recorded], None]:
-        return super().between(after, min(until, self._until))
 
 
 async def why_at(log: Log, desk: str, text: str, at: AsOf) -> Answer | None:

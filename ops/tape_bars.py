@@ -43,6 +43,11 @@ async def bars_of(
     return [_row(bar, closed=int(bar["start"]) + length <= now_ns) for bar in folding.all()]
 
 
+def warm_up() -> None:
+    """Compile the kernel before somebody waits for it."""
+    _Folding(1, bars.M1).all()
+
+
 async def _ordinal(moments: Moments, time_ns: int) -> int:
     """The last one at or before a market time, 0 when the tape begins later."""
     try:

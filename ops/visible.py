@@ -22,7 +22,7 @@ log = logging.getLogger("cdb.api")
 
 LOOK_EVERY_S = 1.0  # also without news, for a connection may be dead without saying so
 WATCH_EVERY_S = 0.25  # how old what is known of the log's end may be
-RETRY_S = 0.5
+RETRY_S, LONGEST_RETRY_S = 0.25, 5.0
 SOURCES: tuple[Source, ...] = ("tape", "ledger", "ops")
 
 
@@ -88,11 +88,12 @@ class Visible:
     # -- the read models -----------------------------------------------------------------------------------------------
 
     async def _keep(self, dsn: Callable[[], Awaitable[str]]) -> None:
+        pause_s = RETRY_S
         while True:
             try:
                 address = await dsn()
                 async with reader_pool(address, self.desk) as pool, checkpoint_news(address, self.desk) as news:
-                    self.rows = ReadModels(pool)
+                    self.rows, pause_s = ReadModels(pool), RETRY_S
                     await self._follow(news)
             except DeskError as error:
                 self.why_not = str(error)
@@ -100,7 +101,8 @@ class Visible:
             except Exception as error:  # whatever it was, those who ask are answered and it is tried again
                 self.why_not = f"{type(error).__name__}: {error}"
                 log.exception("desk %s: the read models cannot be followed", self.desk)
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_RETRY_S)
 
     async def _follow(self, news: News) -> None:
         while not news.lost:

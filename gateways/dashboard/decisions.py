@@ -1,6 +1,7 @@
 """Decisions: what waits for a person, who stopped and resumed the desk and why; and the log of all that was decided."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -120,11 +121,15 @@ def verdicts(policies: Sequence[Row]) -> Iterator[Markup]:
         columns = [
             Column("Rule", lambda row: spoken(row["rule"])),
             Column("Refused", lambda row: f"{row['refused']:,}", "number"),
-            Column("Of all", lambda row, total=total: f"{100 * row['refused'] / total:.1f} %", "number"),  # type: ignore[misc]
+            Column("Of all", partial(_refused_of, total), "number"),
         ]
         yield table(f"Rules of {policy['policy']}", columns, policy["rules"], "No rule has refused yet.")
     if policies:
         yield tag("p", "A verdict may be refused by several rules, so their counts add up to more.", class_="muted")
+
+
+def _refused_of(total: int, row: Row) -> str:
+    return f"{100 * row['refused'] / total:.1f} %"
 
 
 def _of(count: int, total: int) -> str:
@@ -141,7 +146,7 @@ def _what(row: Row) -> Markup:
 
 
 def _who(row: Row) -> Markup:
-    return join(row["who"], " ", tag("span", f"({row['authority']})", class_="muted")) if row["who"] else NONE
+    return join(row["who"], " ", tag("span", f"({row['authority']})", class_="muted wide")) if row["who"] else NONE
 
 
 def _answer(row: Row) -> Cell:

@@ -50,7 +50,7 @@ class Answers:
             self._asked[key] = asyncio.ensure_future(answer())
         asked = self._asked[key]
         try:
-            return await asyncio.shield(asked)  # a page that goes away leaves the others their answer  # type: ignore
+            return await asyncio.shield(asked)  # a page that goes away leaves the others their answer
         finally:
             if asked.done() and (asked.cancelled() or asked.exception()):
                 self._asked.pop(key, None)

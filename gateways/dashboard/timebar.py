@@ -51,10 +51,12 @@ class TimeBar:
         self._began_s = min(began_ns if began_ns is not None else at, at) // SECOND
         self._newest_s = -(-end // SECOND)
         self._at_s = self._newest_s if following else max(at // SECOND, self._asked_s)
+        reach = self._newest_s - self._began_s
+        step = self._step_s if reach > self._step_s else 1
         told = {
-            "min": self._began_s,
+            "min": self._newest_s - -(-reach // step) * step,  # a browser counts steps from here: the end must be one
             "max": self._newest_s,
-            "step": self._step_s if self._newest_s - self._began_s > self._step_s else 1,
+            "step": step,
             "value": self._at_s,
             "aria-valuetext": f"{when_ns(at)} UTC",
             "disabled": False,

@@ -52,9 +52,13 @@ def _line(node: Node) -> Markup:
         "span",
         tag("span", NOUNS.get(node["type"], node["type"].replace("_", " ")) or "record", class_="noun"),
         tag("span", _said(node), class_="said"),
-        tag("span", node["id"], class_="id"),
-        tag("time", moment(shown), datetime=shown, class_="time") if shown else None,
-        tag("span", f"+{after}", class_="after") if after else None,
+        tag(
+            "span",
+            tag("span", node["id"], class_="id"),
+            tag("time", moment(shown), datetime=shown, class_="time") if shown else None,
+            tag("span", f"+{after}") if after else None,
+            class_="place",
+        ),
         class_="node asked" if node.get("asked") else "node",
     )
 

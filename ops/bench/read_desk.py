@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,11 +24,12 @@ from ops.bench.workloads import as_file_set, bars
 from ops.composition import open_log, open_postgres, open_store
 from ops.session import Plan, StrategyChoice, run_session
 from ops.settings import Settings, variable
+from ops.warm import BALANCE_NANOS, CURRENCY
 from projections.as_of import AsOf
 
 DESK = "main"
-STRATEGIES = ("m1_retest", "m5_bos_retest")
-MIX = "workload B traded by m1_retest and m5_bos_retest under bench-wide: mostly minute marks, as in a real year"
+BUSY = ("m1_retest", "m5_bos_retest")  # three quarters of the events are minute marks
+USUAL = ("m5_bos_retest",)  # nine tenths are, as in a real year
 GIVEN = ("data_dir", "desk", "api_port", "projector_port")
 END_WITHIN_S = 10.0
 
@@ -46,8 +47,9 @@ class ReadDesk(NamedTuple):
 
 
 @asynccontextmanager
-async def read_desk(folder: Path, minutes: int) -> AsyncIterator[ReadDesk]:
-    """A new desk that traded so many minutes, about as many events; removed afterwards."""
+async def read_desk(folder: Path, minutes: int, strategies: Sequence[str] = BUSY) -> AsyncIterator[ReadDesk]:
+    """A new desk that traded so many minutes of workload B under bench-wide; removed afterwards. A busy one has about
+    an event a minute, a usual one three in five minutes."""
     with TemporaryDirectory(prefix="cdb-bench-", dir=folder) as made:
         settings = Settings(
             data_dir=Path(made), desk=DESK, nats_url=None, postgres_dsn=None,
@@ -55,7 +57,8 @@ async def read_desk(folder: Path, minutes: int) -> AsyncIterator[ReadDesk]:
         )  # fmt: skip
         async with open_log(settings) as log, open_postgres(settings) as postgres:
             files = as_file_set(bars(minutes), f"workload-b-{minutes}")
-            plan = Plan(files, [StrategyChoice(name) for name in STRATEGIES], POLICIES["bench-wide"])
+            money = CURRENCY, 1_000 * BALANCE_NANOS  # so that it lasts for every minute
+            plan = Plan(files, [StrategyChoice(name) for name in strategies], POLICIES["bench-wide"], account=money)
             report = await run_session(log, DESK, plan)
             dsn = await postgres.start()
             async with open_store(dsn, DESK) as store:

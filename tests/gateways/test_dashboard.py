@@ -101,6 +101,7 @@ def test_a_page_fits_a_phone_without_scrolling_sideways(seen: Seen, path: str) -
         seen.open(address)
         assert seen.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         expect(seen.page.get_by_role("button", name="Emergency stop")).to_be_in_viewport()
+        expect(seen.page.locator("nav a[aria-current=page]")).to_be_in_viewport(ratio=1)
 
 
 def test_the_root_and_the_bare_path_lead_to_the_overview(seen: Seen) -> None:

@@ -137,6 +137,17 @@ async def test_why_ends_at_the_moment(golden: Opened) -> None:
     problem_of(gone, 404)
 
 
+async def test_why_a_place_on_the_tape_says_what_was_decided_there_up_to_the_moment(golden: Opened) -> None:
+    ordinal = PLAIN[VERDICT - 1]["ordinal"]
+    there = [event["number"] for event in PLAIN if event["ordinal"] == ordinal]
+    async with golden.client() as client:
+        for last in (there[0] - 1, there[0], there[-1]):
+            at = AsOf(ordinal, last).token(golden.api.name)
+            tree = page_of(await client.get(f"{V1}/why/tape:{ordinal}?as_of={at}"))["tree"]
+            decided = {int(number) for number in re.findall(rf'"id": "{golden.api.name}:(\d+)"', json.dumps(tree))}
+            assert decided == {number for number in there if number <= last}
+
+
 LENGTHS = {"M1": M1, "M5": 5 * M1, "H1": 60 * M1, "H4": 240 * M1, "D1": 1440 * M1}
 
 

@@ -89,6 +89,16 @@ def test_if_none_match_is_compared_weakly(header: str | None, same: bool) -> Non
     assert matches(header, 'W/"a"') is same
 
 
+async def test_how_far_behind_is_told_of_now_and_never_of_a_moment_that_was_named(golden: Opened) -> None:
+    golden.api.stale_ms = lambda moment: 7 if moment.newest else 0  # type: ignore[method-assign]
+    newest = (await golden.api.moment()).token
+    async with golden.client() as client:
+        for _ in range(2):  # rendered, then kept
+            assert (await client.get(f"{V1}/status")).json()["stale_ms"] == 7
+            assert (await client.get(f"{V1}/status?as_of={newest}")).json()["stale_ms"] == 0
+            assert (await client.get(f"{V1}/status?market_time=2090-01-01")).json()["stale_ms"] == 0
+
+
 # -- cursors -------------------------------------------------------------------------------------------------------
 
 FILTERS = st.dictionaries(st.sampled_from(["state", "symbol", "type"]), st.none() | st.text() | st.lists(st.text()))

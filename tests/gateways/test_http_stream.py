@@ -6,7 +6,11 @@ import json
 import httpx
 import pytest
 
-from tests.gateways.api_desks import DEADLINE_S, HALF, Opened, Stored, served
+from adapters import processes
+from gateways.http_api import create_app
+from ops.api import serve
+from ops.listening import Listening
+from tests.gateways.api_desks import DEADLINE_S, HALF, Nobody, Opened, Stored, served
 
 
 def client_of(running: Opened, address: str) -> httpx.AsyncClient:
@@ -96,3 +100,17 @@ async def test_a_last_event_id_that_was_never_given_is_refused(half: tuple[Store
     async with running.client() as client:
         answer = await client.get("/api/v1/events/stream", headers={"last-event-id": wrong})
     assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
+
+
+async def test_a_server_that_is_cancelled_twice_still_ends_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    up = asyncio.Event()
+    app = create_app(Nobody())  # type: ignore[arg-type]
+    serving = asyncio.create_task(serve(app, Listening("127.0.0.1", processes.free_port()), up.set))
+    async with asyncio.timeout(DEADLINE_S):
+        await up.wait()
+        serving.cancel()
+        await asyncio.sleep(0)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]

@@ -259,6 +259,7 @@ async def test_the_api_serves_a_desk_until_it_is_cancelled(
             told = await client.get("/webhook/status", headers={"authorization": f"Bearer {secret}"})
             assert told.status_code == 200
             assert (await client.get("/dashboard/login")).status_code == 200
+            assert (await client.get("/dashboard/login", headers={"host": "evil.example"})).status_code == 400
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving

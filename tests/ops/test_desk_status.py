@@ -181,7 +181,7 @@ async def test_the_past_is_what_the_desk_said_then(snapshot: bool) -> None:
     if snapshot:
         _, halfway = await desk(3_000)
         await SnapshotStore(log, "main").save(save(halfway))
-    for until in [1, 10, 333, 640, 2_011, 2_300, 3_000, 3_001, 5_670, END]:
+    for until in [1, 10, 333, 640, 2_011, 2_300, 2_999, 3_000, 3_001, 5_670, END]:
         then, engine = await desk(until)
         said = await state_of(then, "main")
         asked = Asked(as_of=AsOf(until, engine.number).token("main"))

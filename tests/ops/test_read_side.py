@@ -66,7 +66,9 @@ async def assert_equal_to_a_fold(cdb: Cdb) -> None:
 async def test_what_is_killed_beside_a_trading_desk_comes_back_and_the_desk_never_notices(
     cdb: Cdb, tmp_path: Path
 ) -> None:
-    quotes = write_quotes(tmp_path / "EURUSD.csv", QUOTES)
+    quotes, memory = write_quotes(tmp_path / "EURUSD.csv", QUOTES), MemoryLog()
+    await run_session(memory, "main", Plan(read_files([quotes], FeedOptions()), [CHOICE]))
+    whole = await recording(memory)
     desk = await cdb.start("up", "--feed", f"file:{quotes}", *STRATEGY, "--speed", "6", "--json")
     await cdb.ready(desk, "ws", "core", *READ_SIDE)
     for service in READ_SIDE:
@@ -84,13 +86,7 @@ async def test_what_is_killed_beside_a_trading_desk_comes_back_and_the_desk_neve
     server = cdb.postgres()
     assert server is not None
     await asyncio.to_thread(processes.kill, server)  # while it works
-    await cdb.reaches(QUOTES)
-
-    async def fed() -> bool:
-        page = await cdb.page("core")
-        return page is not None and int(page[1]["figures"]["ordinal"]) >= QUOTES + 10
-
-    await until(fed)
+    await cdb.reaches(len(whole.tape))
     await cdb.ready(desk, *READ_SIDE)
     assert (await read_side(desk)).pid == second.pid
     stopped = await cdb.interrupted(desk)
@@ -104,9 +100,6 @@ async def test_what_is_killed_beside_a_trading_desk_comes_back_and_the_desk_neve
         left, events = await recording(log), [
             OPS_EVENT.validate_json(message.data) async for page in log.read("ops.read_side") for message in page
         ]  # fmt: skip
-    memory = MemoryLog()
-    await run_session(memory, "main", Plan(read_files([quotes], FeedOptions()), [CHOICE]))
-    whole = await recording(memory)
     assert (left.tape, left.ledger) == (whole.tape, whole.ledger)
     assert [event.type for event in events] == [
         "service_started", "service_failed", "service_restarted", "service_stopped",

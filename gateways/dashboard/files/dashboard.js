@@ -24,6 +24,8 @@ new MutationObserver((_, observer) => {
   const choice = document.querySelector("[data-theme-choice]");
   if (!choice) return;
   choice.value = root.dataset.theme ?? "system";
+  const here = document.querySelector("nav [aria-current]"); // scrollIntoView would move where Tab begins
+  if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.clientWidth / 2;
   observer.disconnect();
 }).observe(root, { childList: true, subtree: true });
 
