@@ -227,7 +227,7 @@ def _near(limits: Sequence[Answer], since: str | None) -> Iterator[Trouble]:
     for limit in limits:
         name, used = limit["limit"], limit["used_ratio"]
         if used is not None and used >= NEAR and Decimal(limit["room"]) >= 0:
-            why = f"{limit['room']} of {limit['of']} are left"
+            why = f"{Decimal(limit['room']):,.2f} of {Decimal(limit['of']):,.2f} are left"
             advice = "trade smaller, or stop with `cdb stop` before the limit does"
             yield Trouble("limit_near", name, f"equity is near the limit {name}", since, None, why, advice)
 
