@@ -25,7 +25,7 @@ from ops.composition import open_log, open_postgres, open_store
 from ops.desk_status import moment_of
 from ops.moments import Moments
 from ops.projector import Projector
-from ops.rebuild import Told, rebuild, verify
+from ops.rebuild import Told, rebuild_all, verify
 from ops.session import beside
 from ops.settings import Settings
 from ops.tape_lookup import must_stand
@@ -59,7 +59,10 @@ class ProjectionOperations:
         """Build read models anew, beside the ones that are asked meanwhile. No names: all of them."""
         models = _models(names)
         async with _opened(self._settings) as (_, facts, store, _):
-            return [await _rebuilt(facts, store, model, _told(progress, "building", model)) for model in models]
+            started = time.perf_counter()
+            built = await rebuild_all(facts, store, models, _told(progress, "building", models))
+            seconds = round(time.perf_counter() - started, 3)  # of all: they are built in one pass
+            return [{"model": name, "positions": dict(stands), "seconds": seconds} for name, stands in built.items()]
 
     async def verify_projections(self, names: Sequence[str], progress: Progressing) -> Sequence[Mapping[str, Any]]:
         """Compare read models with a fold from zero. Raises InvalidInput for one that is not built."""
@@ -71,7 +74,7 @@ class ProjectionOperations:
                         f"the read model {model.name} is not built, or of another version; a projector builds it "
                         f"(`cdb up`), or `cdb projections rebuild {model.name}`"
                     )
-            return [await verify(facts, store, model, _told(progress, "checking", model)) for model in models]
+            return [await verify(facts, store, model, _told(progress, "checking", [model])) for model in models]
 
     async def documents(self, folder: Path, asked: Asked, progress: Progressing) -> Mapping[str, Any]:
         """Write the documents of a moment; read models that are behind it are brought there first."""
@@ -108,8 +111,9 @@ def _models(names: Sequence[str]) -> Sequence[ReadModel]:
     return [read_model(name) for name in names] or READ_MODELS
 
 
-def _told(progress: Progressing, what: str, model: ReadModel) -> Told:
-    return lambda source, done, end: progress(f"{what} {model.name} from the {source}", done, end, "facts")
+def _told(progress: Progressing, what: str, models: Sequence[ReadModel]) -> Told:
+    name = models[0].name if len(models) == 1 else f"{len(models)} read models"
+    return lambda source, done, end: progress(f"{what} {name} from the {source}", done, end, "facts")
 
 
 async def _is_built(store: ProjectionStore, model: ReadModel) -> bool:
@@ -136,13 +140,6 @@ async def _places(facts: Facts, store: ProjectionStore, model: ReadModel) -> lis
             }
         )
     return rows
-
-
-async def _rebuilt(facts: Facts, store: ProjectionStore, model: ReadModel, told: Told) -> dict[str, Any]:
-    started = time.perf_counter()
-    positions = await rebuild(facts, store, model, told)
-    seconds = time.perf_counter() - started
-    return {"model": model.name, "positions": dict(positions), "seconds": round(seconds, 3)}
 
 
 async def _caught_up(projector: Projector, at: AsOf) -> None:

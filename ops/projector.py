@@ -13,7 +13,7 @@ from adapters.facts import Facts
 from adapters.projection_store import ProjectionStore, Stretch
 from domain.errors import Conflict, Unavailable
 from domain.ports import Checkpoint, FactPage, Source
-from ops.rebuild import rebuild
+from ops.rebuild import rebuild_all
 from projections.catalogue import fingerprint
 from projections.projection import Folding, ReadModel, event_names
 
@@ -31,8 +31,9 @@ class Projector:
     async def run(self) -> None:
         """Build what is missing or of another version, then follow for ever. Raises Unavailable, TapeBroken."""
         await self._store.prepare()
-        for model in self._models:
-            await self._ensure(model)
+        missing = [model for model in self._models if not await self._is_built(model)]
+        if missing:
+            await rebuild_all(self._facts, self._store, missing)
         sources = {fold.source: None for model in self._models for fold in model.folds}
         keeping = [asyncio.create_task(self._keep(source), name=f"projector of {source}") for source in sources]
         try:
@@ -47,10 +48,9 @@ class Projector:
         async with self._written:
             await self._written.wait_for(lambda: self.positions.get(source, -1) >= position)
 
-    async def _ensure(self, model: ReadModel) -> None:
+    async def _is_built(self, model: ReadModel) -> bool:
         built = await self._store.load(model.name)
-        if {source: built[source][0] for source in built} != {f.source: fingerprint(model) for f in model.folds}:
-            await rebuild(self._facts, self._store, model)
+        return {source: built[source][0] for source in built} == {f.source: fingerprint(model) for f in model.folds}
 
     async def _keep(self, source: Source) -> None:
         while True:
