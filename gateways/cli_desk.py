@@ -177,7 +177,8 @@ def serve(
     if "ws" not in services and (feed or exit_when_done or any(of_feed)):
         raise InvalidInput("feeds and what they are traded with belong to `cdb serve ws`: the others read the tape")
     if set(services) <= set(READING):
-        await_result(context.obj.operations(desk).serve_read_side(services, attached=attached), as_json=as_json)
+        reading = context.obj.operations(desk).serve_read_side(services, attached=attached)
+        await_result(reading, as_json=as_json, quick=True)
         return
     if not set(services) <= set(TRADING):
         raise InvalidInput(

@@ -37,7 +37,9 @@ class ProjectionOperations(Protocol):
     async def difference(self, before: Asked, after: Asked) -> Mapping[str, Any]: ...
 
 
-projections = typer.Typer(name="projections", help="The read models: what is asked, built from the log.")
+projections = typer.Typer(
+    name="projections", help="The read models: what is asked, built from the log.", no_args_is_help=True
+)
 app.add_typer(projections, rich_help_panel="What there is")
 
 

@@ -23,8 +23,7 @@ from gateways.http_api import create_app
 from ops.composition import open_postgres, open_running
 from ops.control import instruct
 from ops.desk_status import SERVICES, service_row
-from ops.health import VERSION
-from ops.health import _listen as listen
+from ops.health import VERSION, listen
 from ops.ledger_as_of import Changes, events_at, why_at
 from ops.listening import Listening
 from ops.moments import Moments
@@ -178,15 +177,13 @@ async def looked_at(settings: Settings) -> list[Answer]:
 # -- serving -------------------------------------------------------------------------------------------------------
 
 
-async def serve_api(
-    settings: Settings, log: Log, *, ready: Callable[[], None], listening: Listening | None = None
-) -> None:
+async def serve_api(settings: Settings, log: Log, *, ready: Callable[[], None]) -> None:
     """The HTTP API and the dashboard of a desk, until it is cancelled; `ready` is called once it listens. It listens
     also while PostgreSQL is away, and says so: the emergency stop needs none of it.
 
     Raises InvalidInput for a place that it must not, or cannot listen at; Unavailable when the log is away.
     """
-    listening = listening or Listening(settings.host, settings.api_port)
+    listening = settings.listening
     listening.refuse_open()
     async with (
         open_postgres(settings) as postgres,

@@ -12,7 +12,7 @@ from domain.events import InstructionApplied, InstructionRefused, LedgerEvent
 from domain.ports import Log
 from domain.tape import position
 from gateways.api_desk import Change, Wanted
-from ops.ledger_queries import _chain_of, _decided_at, _OrderSymbols, parse_id
+from ops.ledger_queries import OrderSymbols, chain_of, decided_at, parse_id
 from ops.ledger_reader import FIRST_WINDOW, LedgerReader
 from ops.ledger_rows import event_row
 from ops.tape_lookup import account_currency
@@ -49,7 +49,7 @@ async def why_at(log: Log, desk: str, text: str, at: AsOf) -> Answer | None:
     answer: dict[str, Any] = {"desk": desk, "ledger_end": position(desk, at.ledger) if at.ledger else None}
     answer["currency"] = await account_currency(tape)
     if wanted.on_tape:
-        return answer | await _decided_at(reader, tape, wanted.number)
+        return answer | await decided_at(reader, tape, wanted.number)
     asked = await reader.at(wanted.number)
     if asked is None:
         if wanted.number < await reader.first():
@@ -58,14 +58,14 @@ async def why_at(log: Log, desk: str, text: str, at: AsOf) -> Answer | None:
             f"event {position(desk, wanted.number)} was durable and is gone; run `cdb verify`, and restore the store "
             "from a backup"
         )
-    return answer | await _chain_of(reader, tape, asked, at.ledger)
+    return answer | await chain_of(reader, tape, asked, at.ledger)
 
 
 async def events_at(log: Log, desk: str, wanted: Wanted, at: AsOf, before: int | None, limit: int) -> Page:
     """See gateways.api_desk.ApiDesk.events."""
     reader = LedgerAsOf(log, desk, at.ledger)
     after, until = await _bounds(reader, wanted, before)
-    symbols, tape = _OrderSymbols(reader), StoredTape(log, desk)
+    symbols, tape = OrderSymbols(reader), StoredTape(log, desk)
     window = FIRST_WINDOW if any(wanted[:4]) else limit + 1
     rows: list[Answer] = []
     while len(rows) <= limit and until > after:

@@ -125,7 +125,7 @@ async def why(log: Log, desk: str, text: str) -> dict[str, Any]:
     answer = {"desk": desk, "ledger_end": position(desk, end) if end else None}
     answer["currency"] = await account_currency(tape)
     if wanted.on_tape:
-        return answer | await _decided_at(reader, tape, wanted.number)
+        return answer | await decided_at(reader, tape, wanted.number)
     asked = await reader.at(wanted.number) if wanted.number <= end else None
     if asked is None:
         first = await reader.first()
@@ -139,10 +139,10 @@ async def why(log: Log, desk: str, text: str) -> dict[str, Any]:
             f"there is no event {position(desk, wanted.number)}: the ledger of desk {desk} {holds}; "
             f"{_what_ids_look_like(desk)}"
         )
-    return answer | await _chain_of(reader, tape, asked, end)
+    return answer | await chain_of(reader, tape, asked, end)
 
 
-async def _chain_of(reader: LedgerReader, tape: StoredTape, asked: LedgerEvent, end: int) -> dict[str, Any]:
+async def chain_of(reader: LedgerReader, tape: StoredTape, asked: LedgerEvent, end: int) -> dict[str, Any]:
     desk, first = reader.desk, await reader.first()
     chain, beside = await _follow(reader, asked.correlation, max(first, asked.correlation), end)
     root = next(iter(chain.events.values()))
@@ -192,7 +192,7 @@ async def _closing(reader: LedgerReader, chain: Chain, booking: FillBooked | Non
     return chain.events.get(booking.causation) or await reader.at(booking.causation)
 
 
-async def _decided_at(reader: LedgerReader, tape: StoredTape, ordinal: int) -> dict[str, Any]:
+async def decided_at(reader: LedgerReader, tape: StoredTape, ordinal: int) -> dict[str, Any]:
     end = (await tape.end()).ordinal
     if ordinal > end:
         raise InvalidInput(
@@ -282,7 +282,7 @@ async def events(log: Log, desk: str, wanted: Wanted) -> AsyncGenerator[dict[str
     reader = LedgerReader(log, desk)
     await must_stand(log, StoredTape(log, desk))
     after, until = await _bounds(reader, wanted)
-    symbols = _OrderSymbols(reader)
+    symbols = OrderSymbols(reader)
     if wanted.last is None:
         async with aclosing(reader.between(after, until)) as pages:
             async for page in pages:
@@ -314,7 +314,7 @@ async def _bounds(reader: LedgerReader, wanted: Wanted) -> tuple[int, int]:
     return after, until
 
 
-class _OrderSymbols:
+class OrderSymbols:
     """Rows in which a move has the symbol of its order."""
 
     def __init__(self, reader: LedgerReader) -> None:

@@ -91,8 +91,9 @@ class ReadSide:
 
 def address(settings: Settings) -> str:
     """Where the dashboard is."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.api_port}/"
+    scheme = "https" if settings.api_certificate else "http"
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    return f"{scheme}://{host}:{settings.api_port}/"
 
 
 async def _end(process: Process) -> None:
