@@ -3,6 +3,7 @@
 Positions are the ledger's numbers, the tape's ordinals, and the stream's sequences for the others.
 """
 
+import logging
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -20,6 +21,8 @@ from domain.instructions import INSTRUCTION
 from domain.operations import OPS_EVENT
 from domain.ports import Fact, FactPage, Log, Message, Source
 from domain.tape import decode
+
+log = logging.getLogger("cdb.facts")
 
 _TYPE = re.compile(rb'"(?:type|kind)":"([a-z_]+)"')
 
@@ -88,7 +91,11 @@ def _tape(message: Message, wanted: frozenset[str]) -> list[Fact]:
 def _ops(message: Message, wanted: frozenset[str]) -> list[Fact]:
     if _type(message.data) not in wanted:
         return []
-    return [Fact(message.sequence, message.recorded_at_ns, _valid(OPS_EVENT.validate_json, message))]
+    try:
+        return [Fact(message.sequence, message.recorded_at_ns, OPS_EVENT.validate_json(message.data))]
+    except ValidationError as error:  # it decides nothing, and must not keep the ledger's read models from going on
+        log.error("the event of OPS at %d cannot be read and is left out: %s", message.sequence, error)
+        return []
 
 
 def _governance(message: Message, wanted: frozenset[str]) -> list[Fact]:

@@ -50,7 +50,7 @@ _WORDS = {
     "calendar_imported": "Kalender eingelesen",
     "limit_breached": "Grenze verletzt",
 }
-_MARKED = frozenset("\\`*[]<>#|!")  # what Markdown would take for its own
+_MARKED = frozenset("\\`*~[]<>#|!")  # what Markdown would take for its own
 _COMMAS = str.maketrans(",.", ".,")
 
 
@@ -64,7 +64,8 @@ def text(said: Any) -> str:
     if said is None:
         return NOTHING
     shown = (sign if sign.isprintable() else "\ufffd" for sign in " ".join(str(said).split()))
-    return "".join(f"\\{sign}" if sign in _MARKED else sign for sign in shown)
+    safe = "".join(f"\\{sign}" if sign in _MARKED else sign for sign in shown)
+    return safe.replace("://", ":\\//").replace("www.", "www\\.")  # nobody's reason becomes a link
 
 
 def money(amount: str | None) -> str:

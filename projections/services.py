@@ -134,6 +134,6 @@ def _breaker(opened: dict[str, OpenBreaker], event: BreakerOpened | BreakerHalfO
 
 MODEL = ReadModel(
     "services",
-    1,
+    2,
     (Fold("ops", (ServiceStarted, ServiceStopped, *INCIDENT), Memory, evolve, (SERVICES, BREAKERS, INCIDENTS)),),
 )

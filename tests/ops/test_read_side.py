@@ -142,9 +142,9 @@ async def taken(port: int) -> asyncio.Server:
 
 
 def test_the_address_of_a_dashboard_can_be_opened(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, host="127.0.0.1", api_port=8081)
+    settings = Settings(data_dir=tmp_path, api_port=8081)
     assert address(settings) == "http://127.0.0.1:8081/"
-    assert address(settings.model_copy(update={"host": "::1"})) == "http://[::1]:8081/"
+    assert address(settings.model_copy(update={"api_host": "::1"})) == "http://[::1]:8081/"
 
 
 async def test_a_dashboard_that_is_not_there_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
