@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from markupsafe import Markup
 from nicegui import Client, background_tasks, ui
@@ -79,13 +80,6 @@ class Window:
     def again(self) -> None:
         background_tasks.create(self.show(), name="dashboard page")
 
-    async def newer(self) -> None:
-        """There is something new, or the session may be over."""
-        if await self._sessions.principal(self._cookie) is None:
-            self._run(f"location.href = {json.dumps(PREFIX + '/login')}")
-            return
-        await self.show()
-
     async def show(self) -> None:
         """Bring everything to the moment that is wanted."""
         self._wanted = True
@@ -104,6 +98,9 @@ class Window:
     async def _fill(self) -> None:
         trouble = self.live.trouble
         try:
+            if await self._sessions.principal(self._cookie) is None:
+                background_tasks.create(self._end(), name="dashboard sign-out")
+                return
             moment = await self._find()
             trouble = trouble or self._refused
             if moment is None or self.live.newest is None:
@@ -155,6 +152,13 @@ class Window:
                 f"history.replaceState(null, '', {json.dumps(here)}); document.title = {json.dumps(title)};"
                 f"document.documentElement.toggleAttribute('data-past', {past});"
             )
+
+    async def _end(self) -> None:
+        """The session is over: the browser is sent to sign in, and the page is gone whether it goes there or not."""
+        with suppress(TimeoutError):
+            await self._client.run_javascript(f"location.href = {json.dumps(PREFIX + '/login')}")
+        if not self._client.is_deleted:
+            self._client.delete()
 
     def _run(self, script: str) -> None:
         self._client.run_javascript(script.replace("</", "<\\/"))

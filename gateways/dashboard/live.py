@@ -21,6 +21,7 @@ log = logging.getLogger("cdb.dashboard")
 EVERY_S = 0.5
 LAG_EVERY_S = 2.0
 MOMENTS_KEPT = 64
+ANSWERS_KEPT = 256  # of one moment: a quiet desk has the same one for days
 
 Said = TypeVar("Said")
 Given = ParamSpec("Given")
@@ -28,11 +29,11 @@ Watcher = Callable[[], Awaitable[None]]
 
 
 class Answers:
-    """What the desk said about one moment."""
+    """What the desk said about one moment, as much of it as was asked for last."""
 
     def __init__(self, moment: Moment) -> None:
         self.moment = moment
-        self._asked: dict[Hashable, asyncio.Future[Any]] = {}
+        self._asked: OrderedDict[Hashable, asyncio.Future[Any]] = OrderedDict()
 
     async def ask(
         self,
@@ -49,6 +50,9 @@ class Answers:
         if key not in self._asked:
             self._asked[key] = asyncio.ensure_future(answer())
         asked = self._asked[key]
+        self._asked.move_to_end(key)
+        if len(self._asked) > ANSWERS_KEPT:
+            self._asked.popitem(last=False)
         try:
             return await asyncio.shield(asked)  # a page that goes away leaves the others their answer
         finally:

@@ -65,8 +65,8 @@ def _serve(page: type[Page], sessions: Sessions, live: Live, head: str) -> None:
         window = Window(live, sessions, cookie, principal, PAGES, page, request.query_params)
         await live.look()
         await window.show()
-        client.on_connect(lambda: live.watch(window.newer))
-        client.on_delete(lambda: live.leave(window.newer))
+        client.on_connect(lambda: live.watch(window.show))
+        client.on_delete(lambda: live.leave(window.show))
 
 
 def _address(name: str) -> str:

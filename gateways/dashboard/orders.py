@@ -47,7 +47,7 @@ class Orders(Page):
         queries = self.desk.queries
         digits = digits_of(await answers.ask(queries.standing))
         state: State = next((one for one in STATES if one == self.asked.get("state")), "all")
-        symbol = self.asked.get("symbol")
+        symbol = next((one for one in digits if one == self.asked.get("symbol")), None)
         before = row_place(self.asked.get("before"))
         page = await answers.ask(queries.orders, state=state, symbol=symbol, before=before, limit=ROWS)
         why = self.asked.get("why", "")

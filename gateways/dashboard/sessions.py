@@ -2,15 +2,16 @@
 
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 
 from itsdangerous import BadSignature, Signer
+from starlette.requests import cookie_parser
 
 from domain.errors import Unavailable
 from gateways.api_desk import ApiDesk, Principal
 
 LASTS_S = 30 * 86_400
+SESSIONS_MAX = 32  # of one token; one more ends the oldest of them
 ASK_AGAIN_S = 30.0  # a revoked token loses its pages after so long, and the stop at once
 
 
@@ -37,6 +38,9 @@ class Sessions:
             return None
         now = time.monotonic()
         self._open = {name: one for name, one in self._open.items() if now - one.opened_at < LASTS_S}
+        same = [name for name, one in self._open.items() if one.principal.name == principal.name]
+        if len(same) == SESSIONS_MAX:
+            del self._open[same[0]]
         name = secrets.token_urlsafe(32)
         self._open[name] = _Session(token, now, principal, now)
         return self._signer.sign(name).decode()
@@ -66,11 +70,7 @@ class Sessions:
 
     def cookie_in(self, header: str) -> str | None:
         """Our cookie's value in a Cookie header."""
-        try:
-            found = SimpleCookie(header).get(self.cookie)
-        except CookieError:
-            return None
-        return found.value if found else None
+        return cookie_parser(header).get(self.cookie)  # the standard library's gives up at another app's odd cookie
 
     def _name(self, cookie: str | None) -> str:
         try:

@@ -9,10 +9,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright
 
+from domain.tape import utc
 from gateways.api_desk import Moment
 from gateways.dashboard import mount
 from projections.as_of import AsOf
@@ -180,3 +182,21 @@ def until(holds: Callable[[], bool], page: Page, seconds: float = 15) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError("it never held")
+
+
+def as_of(seen: Seen) -> str | None:
+    return parse_qs(urlsplit(seen.page.url).query).get("as_of", [None])[0]
+
+
+def typed(time_ns: int) -> str:
+    """A time as a person types it."""
+    return utc(time_ns)[:19].replace("T", " ")
+
+
+def jump(seen: Seen, time_ns: int) -> str:
+    """Type a time, and wait until the page is there: the moment in its address."""
+    before = as_of(seen)
+    seen.page.get_by_label("Jump to a time, UTC").fill(typed(time_ns))
+    seen.page.keyboard.press("Enter")
+    until(lambda: as_of(seen) not in (None, before), seen.page)
+    return as_of(seen) or ""

@@ -1,18 +1,18 @@
 """The dashboard in a real headless Chromium, before the golden desk's real API, projector and PostgreSQL."""
 
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
+from nicegui import Client
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from adapters.postgres_server import PostgresServer
 from domain.errors import Unavailable
-from domain.tape import utc
 from gateways.dashboard.login import NO_REASON
 from gateways.ledger_words import money
 from projections.as_of import AsOf
-from tests.gateways.dashboards import KEPT_BACK, PAGES, Seen, Site, chromium, site, until
+from tests.gateways.dashboards import KEPT_BACK, PAGES, Seen, Site, as_of, chromium, jump, site, typed, until
 from tests.ops.ledgers import LINES, PLAIN
 
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -59,24 +59,6 @@ def stranger(browser: Browser, desk: Site) -> Iterator[Seen]:
     context = browser.new_context(viewport=WIDE)
     yield Seen(context.new_page(), desk)
     context.close()
-
-
-def as_of(seen: Seen) -> str | None:
-    return parse_qs(urlsplit(seen.page.url).query).get("as_of", [None])[0]
-
-
-def typed(time_ns: int) -> str:
-    """A time as a person types it."""
-    return utc(time_ns)[:19].replace("T", " ")
-
-
-def jump(seen: Seen, time_ns: int) -> str:
-    """Type a time, and wait until the page is there: the moment in its address."""
-    before = as_of(seen)
-    seen.page.get_by_label("Jump to a time, UTC").fill(typed(time_ns))
-    seen.page.keyboard.press("Enter")
-    until(lambda: as_of(seen) not in (None, before), seen.page)
-    return as_of(seen) or ""
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------
@@ -384,3 +366,29 @@ def test_signing_out_and_revoking_a_token_end_what_it_opened(stranger: Seen) -> 
     stranger.page.get_by_role("button", name="Sign out").click()
     stranger.page.goto(stranger.site.url("/"))
     assert urlsplit(stranger.page.url).path == "/dashboard/login"
+
+
+def test_an_open_page_shows_nothing_more_once_its_session_is_over(
+    stranger: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = set(Client.instances)
+    stranger.sign_in("observer")
+    (own,) = (key for key, one in Client.instances.items() if key not in others and one.has_socket_connection)
+    stranger.page.route("**/dashboard/login", lambda route: route.abort())  # a browser that does not leave
+    api, asked = stranger.site.desk.api, list[object]()
+    moment = api.moment
+    monkeypatch.setattr(api, "moment", lambda **which: asked.append(which) or moment(**which))
+    assert stranger.page.request.post(stranger.site.url("/logout"), max_redirects=0).status == 303
+    stranger.page.get_by_label("Jump to a time, UTC").fill(typed(TRADED["occurred_at_ns"]))
+    with stranger.page.expect_request("**/dashboard/login"):
+        stranger.page.keyboard.press("Enter")
+    until(lambda: own not in Client.instances, stranger.page)
+    assert not any(asked)  # for the newest moment only, which all pages share
+
+
+def test_a_symbol_that_the_desk_does_not_know_is_not_asked_for(seen: Seen) -> None:
+    seen.open("/orders")
+    every = seen.keys("Orders")
+    seen.open("/orders?symbol=NOSUCH")
+    assert seen.keys("Orders") == every != []
+    assert seen.page.get_by_label("Symbol", exact=True).input_value() == ""

@@ -12,16 +12,17 @@ from starlette.datastructures import Headers
 
 from domain.errors import Unavailable
 from domain.tape import utc
-from gateways.api_desk import Moment
+from gateways.api_desk import Moment, Principal
 from gateways.dashboard.bars import Bars
 from gateways.dashboard.charts import AHEAD, Times, candles
 from gateways.dashboard.formats import FIGURE_SPACE, priced, result
 from gateways.dashboard.guard import is_foreign
-from gateways.dashboard.live import Answers, Live
+from gateways.dashboard.live import ANSWERS_KEPT, Answers, Live
 from gateways.dashboard.login import said
 from gateways.dashboard.markup import Column, table, tag
 from gateways.dashboard.overview import limits, services, state
 from gateways.dashboard.page import address, row_place
+from gateways.dashboard.sessions import SESSIONS_MAX, Sessions
 from projections.as_of import AsOf
 
 MINUTE = 60 * 10**9
@@ -254,6 +255,22 @@ async def test_a_page_that_goes_away_takes_no_answer_from_the_others_and_an_erro
     assert len(calls) == 3
 
 
+async def test_a_moment_that_lasts_keeps_the_answers_asked_for_last_and_no_more() -> None:
+    asked: list[int] = []
+
+    async def question(_: AsOf, before: int) -> int:
+        asked.append(before)
+        return before
+
+    answers = Answers(moment())
+    for before in range(1, ANSWERS_KEPT + 1):
+        assert await answers.ask(question, before=before) == before
+        assert await answers.ask(question, before=0) == 0  # what every page shows stays
+    assert asked == [1, 0, *range(2, ANSWERS_KEPT + 1)]
+    assert await answers.ask(question, before=1) == 1
+    assert asked[-1] == 1
+
+
 class QuietDesk:
     """A desk of which nothing is known but its moment."""
 
@@ -332,6 +349,32 @@ async def test_without_an_open_page_the_desk_is_left_alone(monkeypatch: pytest.M
 def test_a_request_of_another_sites_page_is_known_by_its_origin(origin: str | None, foreign: bool) -> None:
     headers = {"host": "desk.local:8080"} | ({} if origin is None else {"origin": origin})
     assert is_foreign(Headers(headers)) is foreign
+
+
+class DoorDesk:
+    """A desk that knows every token by its own text."""
+
+    name = "main"
+
+    async def principal(self, token: str) -> Principal | None:
+        return Principal(token, "observer")
+
+
+@pytest.mark.parametrize("foreign", ['foo={"a":1}', "a b=c", "@=1", "=", "", "lone", 'q="open', "cdb_session_other=x"])
+def test_no_cookie_of_another_app_on_this_host_hides_ours(foreign: str) -> None:
+    sessions = Sessions(DoorDesk())  # type: ignore[arg-type]
+    for header in (f"{foreign}; cdb_session_main=abc.d-e_f", f"cdb_session_main=abc.d-e_f; {foreign}"):
+        assert sessions.cookie_in(header) == "abc.d-e_f"
+    assert sessions.cookie_in(foreign) is None
+
+
+async def test_a_token_has_so_many_sessions_and_another_one_ends_its_oldest_only() -> None:
+    sessions = Sessions(DoorDesk())  # type: ignore[arg-type]
+    other = await sessions.open("other")
+    cookies = [await sessions.open("mine") for _ in range(SESSIONS_MAX + 3)]
+    known = [await sessions.principal(cookie) is not None for cookie in cookies]
+    assert known == [False] * 3 + [True] * SESSIONS_MAX
+    assert await sessions.principal(other) == Principal("other", "observer")
 
 
 @pytest.mark.parametrize(
