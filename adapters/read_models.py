@@ -53,8 +53,8 @@ class ReadModels:
 
 
 @asynccontextmanager
-async def reader_pool(dsn: str, desk: str) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
-    """Connections that read one desk's schema; statements may take 5 s. Raises Unavailable."""
+async def reader_pool(dsn: str, desk: str, largest: int = LARGEST) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
+    """At most `largest` connections that read one desk's schema; statements may take 5 s. Raises Unavailable."""
     settings = {
         "application_name": f"cdb reader of {desk}",
         "role": READER,
@@ -64,7 +64,12 @@ async def reader_pool(dsn: str, desk: str) -> "AsyncIterator[asyncpg.Pool[asyncp
     }
     with _told():
         pool = await asyncpg.create_pool(
-            dsn, min_size=SMALLEST, max_size=LARGEST, reset=_nothing, server_settings=settings, timeout=ANSWER_S
+            dsn,
+            min_size=min(SMALLEST, largest),
+            max_size=largest,
+            reset=_nothing,
+            server_settings=settings,
+            timeout=ANSWER_S,
         )
     try:
         yield pool

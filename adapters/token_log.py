@@ -146,6 +146,9 @@ class TokenLog:
                         self._take(page)
             except Unavailable:
                 await asyncio.sleep(pause_s)
+            except Exception:  # whatever it was: who does not follow never hears that a token was revoked
+                logger.exception("the access tokens cannot be followed, it is tried again")
+                await asyncio.sleep(pause_s)
 
     # -- the log -------------------------------------------------------------------------------------------------------
 

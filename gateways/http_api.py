@@ -105,7 +105,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
             field, detail, what_to_do = None, "the body is no JSON", 'send a JSON object, as {"reason": "..."}'
         case _:
             said = str(first["msg"]).removeprefix("Value error, ")
-            detail, what_to_do = f"{field} {str(first['input'])[:60]!r}: {said}", f"correct {field or 'the body'}"
+            secret = field in (None, "token")  # a whole body may hold a token too
+            value = "" if secret else f" {str(first['input'])[:60]!r}"
+            detail, what_to_do = f"{field or 'the body'}{value}: {said}", f"correct {field or 'the body'}"
     return _answer(request, Problem(422, detail, what_to_do, field=field))
 
 

@@ -30,6 +30,7 @@ from ops.moments import Moments
 from ops.services import halt_latch
 from ops.settings import Settings
 from ops.tape_bars import bars_of, warm_up
+from ops.turns import Turns
 from ops.visible import SOURCES, Visible
 from projections.answers import Answer
 from projections.as_of import AsOf
@@ -38,6 +39,7 @@ from projections.queries import Page
 WAIT_S = 1.0  # for a moment that the log has and the read models do not
 STOP_S = 3.0  # how long a halt waits for a server that is away, before it is latched
 MOMENTS_KEPT = 4_096
+READING_THE_LOG = 4  # at once: NATS cuts off a client that lets more than 64 MiB wait
 
 Stop = Callable[[Principal, str, bool], Awaitable[Answer]]
 Look = Callable[[], Awaitable[list[Answer]]]
@@ -51,6 +53,7 @@ class DeskApi:
         self._log, self._visible, self._tokens = log, visible, tokens
         self._stop, self._look = stop, look
         self._moments, self._changes = Moments(log, self.name), Changes(log, visible)
+        self._log_turns = Turns("the log", READING_THE_LOG)
         self._named: OrderedDict[AsOf, Moment] = OrderedDict()
         self._now: Moment | None = None
 
@@ -64,15 +67,9 @@ class DeskApi:
             return self._newest()
         if len(given) > 1:
             raise InvalidInput("as_of, market_time and recorded_time are moments each; give one of them")
-        if as_of is not None:
-            at = AsOf.parse(as_of, self.name)
-        elif market_time_ns is not None:
-            at = await self._moments.at_market_time(market_time_ns)
-        else:
-            assert recorded_time_ns is not None
-            at = await self._moments.at_recorded_time(recorded_time_ns)
-        moment = self._named.get(at) or await self._found(at)
-        if not self._visible.holds(at):
+        at = None if as_of is None else AsOf.parse(as_of, self.name)
+        moment = (at and self._named.get(at)) or await self._found(at, market_time_ns, recorded_time_ns)
+        if not self._visible.holds(moment.at):
             await self._reached(moment)
         return moment
 
@@ -83,8 +80,16 @@ class DeskApi:
             self._now = Moment(newest.at, token, newest.market_time_ns, newest.recorded_at_ns, True)
         return self._now
 
-    async def _found(self, at: AsOf) -> Moment:
-        times = await self._moments.times(at)
+    async def _found(self, at: AsOf | None, market_time_ns: int | None, recorded_time_ns: int | None) -> Moment:
+        async with self._log_turns.turn():
+            if market_time_ns is not None:
+                at = await self._moments.at_market_time(market_time_ns)
+            elif recorded_time_ns is not None:
+                at = await self._moments.at_recorded_time(recorded_time_ns)
+            assert at is not None  # one of the three was given
+            if at in self._named:  # also by somebody else meanwhile
+                return self._named[at]
+            times = await self._moments.times(at)
         moment = self._named[at] = Moment(at, at.token(self.name), times.market_ns, times.recorded_ns, False)
         if len(self._named) > MOMENTS_KEPT:
             self._named.popitem(last=False)
@@ -121,10 +126,12 @@ class DeskApi:
     # -- the log -------------------------------------------------------------------------------------------------------
 
     async def why(self, id: str, at: AsOf) -> Answer | None:  # noqa: A002
-        return await why_at(self._log, self.name, id, at)
+        async with self._log_turns.turn():
+            return await why_at(self._log, self.name, id, at)
 
     async def events(self, wanted: Wanted, at: AsOf, *, before: int | None = None, limit: int = 50) -> Page:
-        return await events_at(self._log, self.name, wanted, at, before, limit)
+        async with self._log_turns.turn():
+            return await events_at(self._log, self.name, wanted, at, before, limit)
 
     async def bars(
         self, symbol: str, timeframe: Timeframe, at: AsOf, *, end_ns: int | None = None, count: int = 300
@@ -135,7 +142,8 @@ class DeskApi:
             there = ", ".join(sorted(declared)) or "none"
             raise InvalidInput(f"desk {self.name} had no instrument {symbol[:40]!r} at this moment; there are {there}")
         number = int(declared[name]["content"]["number"])
-        return await bars_of(self._log, self.name, number, timeframe, at, end_ns=end_ns, count=count)
+        async with self._log_turns.turn():
+            return await bars_of(self._log, self.name, number, timeframe, at, end_ns=end_ns, count=count)
 
     def changes(self, after: int | None = None) -> AsyncGenerator[list[Change], None]:
         return self._changes.follow(after)

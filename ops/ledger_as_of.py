@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from adapters.tape_log import StoredTape
-from domain.errors import TapeBroken
+from domain.errors import TapeBroken, Unavailable
 from domain.events import InstructionApplied, InstructionRefused, LedgerEvent
 from domain.ports import Log
 from domain.tape import position
@@ -137,8 +137,12 @@ class Changes:
             if self._kept and self._kept[0].number <= after + 1 <= self._kept[-1].number:
                 return [change for change in self._kept if after < change.number <= until]
             async with aclosing(self._reader.between(after, until)) as pages:
-                lines = await anext(pages)
+                lines = await anext(pages, None)
+            if not lines:
+                raise Unavailable(f"the log does not have ledger event {after + 1} yet; ask again in a moment")
             page = [Change(line.number, event_row(self._reader.event(line), self._visible.desk)) for line in lines]
+            if self._kept and page[0].number > self._kept[-1].number + 1:
+                self._kept.clear()  # the window is where the newest are read, not where somebody began long ago
             if not self._kept or page[0].number == self._kept[-1].number + 1:
                 self._kept.extend(page)
             return page

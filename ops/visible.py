@@ -15,6 +15,7 @@ from adapters.read_models import ReadModels, reader_pool
 from domain.errors import DeskError, Unavailable
 from domain.ports import Log, Message, Rows, Source
 from gateways.times import time_ns
+from ops.turns import QueriesInTurn
 from projections.as_of import AsOf
 from projections.queries import Newest, Queries
 
@@ -31,7 +32,7 @@ class Visible:
 
     def __init__(self, log: Log, desk: str) -> None:
         self.desk = desk
-        self.queries = Queries(_Later(self), desk)
+        self.queries: Queries = QueriesInTurn(_Later(self), desk)
         self.newest: Newest | None = None
         self.sources: frozenset[str] = frozenset()  # those that the read models hear
         self.why_not = "the read models were not asked yet"
@@ -92,9 +93,13 @@ class Visible:
         while True:
             try:
                 address = await dsn()
-                async with reader_pool(address, self.desk) as pool, checkpoint_news(address, self.desk) as news:
+                async with (
+                    reader_pool(address, self.desk) as pool,
+                    reader_pool(address, self.desk, 1) as own,  # looking never waits behind those who ask
+                    checkpoint_news(address, self.desk) as news,
+                ):
                     self.rows, pause_s = ReadModels(pool), RETRY_S
-                    await self._follow(news)
+                    await self._follow(news, Queries(ReadModels(own), self.desk))
             except DeskError as error:
                 self.why_not = str(error)
                 log.info("desk %s: %s", self.desk, error)
@@ -104,16 +109,16 @@ class Visible:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_RETRY_S)
 
-    async def _follow(self, news: News) -> None:
+    async def _follow(self, news: News, queries: Queries) -> None:
         while not news.lost:
             news.moved.clear()
-            await self._look()
+            await self._look(queries)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await news.moved.wait()
 
-    async def _look(self) -> None:
-        places, newest = await self.queries.projections(), await self.queries.newest()
+    async def _look(self, queries: Queries) -> None:
+        places, newest = await queries.projections(), await queries.newest()
         recorded: dict[str, int] = {}
         for place in places:
             at_ns = time_ns(place["recorded_at"]) if place["recorded_at"] else 0

@@ -77,7 +77,8 @@ def desk_routes(answers: Answers) -> APIRouter:
 
         if at.format == "markdown":
             moment = await answers.moment(at.as_of, at.market_time, at.recorded_time)
-            return Response(await text(moment), media_type="text/markdown", headers={"cache-control": CACHE})
+            headers = {"cache-control": CACHE, "x-content-type-options": "nosniff"}
+            return Response(await text(moment), media_type="text/markdown", headers=headers)
         return await answers.about(request, at, wrapped)
 
     @router.get("/diff", responses=about("diff"))

@@ -74,15 +74,17 @@ def open_routes(answers: Answers) -> APIRouter:
 
     @router.get("/ready", responses=open_answer({**page, "ready": True}, {**page, "ready": False, **_AWAY}))
     async def ready() -> JSONResponse:
-        """The read models can be asked."""
+        """The read models can be asked. Why they cannot be is told to those who have a token."""
         try:
             await desk.moment()
-        except DeskError as error:
-            return JSONResponse({**page, "ready": False, "reason": str(error), **_ADVICE}, 503)
+        except DeskError:
+            return JSONResponse({**page, "ready": False, **_AWAY}, 503)
         return JSONResponse({**page, "ready": True})
 
     return router
 
 
-_ADVICE = {"what_to_do": "see that PostgreSQL and the projector run: `cdb status`, `cdb projections list`"}
-_AWAY = {"reason": "the read models are not there yet"} | _ADVICE
+_AWAY = {
+    "reason": "the read models cannot be asked",
+    "what_to_do": "see that PostgreSQL and the projector run: `cdb status`, `cdb projections list`",
+}

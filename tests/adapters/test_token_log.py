@@ -11,7 +11,7 @@ import pytest
 from adapters.memory import MemoryLog
 from adapters.token_log import TokenLog
 from domain.access import ACCESS_EVENT, ROLES, TokenCreated
-from domain.errors import Conflict, InvalidInput, Unavailable
+from domain.errors import Conflict, InvalidInput, TapeBroken, Unavailable
 from domain.ports import Append, Log
 from tests import logs
 
@@ -178,6 +178,18 @@ async def test_what_cannot_be_read_closes_its_token_and_no_other(
     assert "its token is closed" in caplog.text
 
 
+@pytest.mark.parametrize("error", [Unavailable("cut"), TapeBroken("a page is not whole"), RuntimeError("a surprise")])
+async def test_whatever_goes_wrong_while_following_a_token_revoked_afterwards_opens_nothing(error: Exception) -> None:
+    log = MemoryLog()
+    token = await TokenLog(log).create("one", "observer", "jana")
+    away = _Away(log, error)
+    async with TokenLog(away).following(pause_s=0.001) as follower:
+        await until(lambda: away.refused)
+        await TokenLog(log).revoke("one", "jana", "done")
+        away.is_away = False
+        await until(lambda: follower.find(token) is None)
+
+
 async def test_while_the_log_is_away_what_was_known_counts_and_then_it_goes_on() -> None:
     log = MemoryLog()
     token = await TokenLog(log).create("one", "observer", "jana")
@@ -204,9 +216,13 @@ async def test_events_are_stored_as_the_golden_shapes_say() -> None:
 class _Away(logs.Wrapped):
     is_away, refused = True, 0
 
+    def __init__(self, log: Log, error: Exception | None = None) -> None:
+        super().__init__(log)
+        self.error = error or Unavailable("the test cut the line")
+
     async def follow(self, subject: str, after: int = 0) -> Any:
         if self.is_away:
             self.refused += 1
-            raise Unavailable("the test cut the line")
+            raise self.error
         async for page in self.log.follow(subject, after):
             yield page

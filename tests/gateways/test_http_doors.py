@@ -1,9 +1,10 @@
 """Whom the HTTP API answers, and how it refuses: every refusal names what is wrong and what to do."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from fastapi import Body, Form
 from fastapi.routing import APIRoute
 
 from domain.access import ROLES
@@ -83,6 +84,34 @@ async def test_an_error_of_ours_says_so_and_no_more(golden: Opened) -> None:
         answer = await client.get(f"{V1}/status")
     problem_of(answer, 500)
     assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", "text/plain"])
+async def test_a_token_that_cannot_be_read_is_not_said_back(golden: Opened, content_type: str) -> None:
+    app = create_app(golden.api)
+
+    @app.post("/take")
+    async def take(token: Annotated[str, Form(max_length=10)]) -> None: ...
+
+    @app.post("/take/json")
+    async def take_json(token: Annotated[str, Body(max_length=10)], other: Annotated[str, Body()]) -> None: ...
+
+    async with golden._replace(app=app).client(None) as client:
+        for path in ("/take", "/take/json"):
+            for body in (
+                "token=cdb_secret_secret",
+                '{"token": "cdb_secret_secret", "other": "x"}',
+                '"cdb_secret_secret"',
+            ):
+                answer = await client.post(path, content=body, headers={"content-type": content_type})
+                problem_of(answer, 422)
+                assert "cdb_secret" not in answer.text
+
+
+async def test_a_document_as_it_is_is_taken_for_nothing_else(golden: Opened) -> None:
+    async with golden.client() as client:
+        answer = await client.get(f"{V1}/documents/AKTUELLER_STAND.md?format=markdown")
+    assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
 
 
 # -- who may -------------------------------------------------------------------------------------------------------
@@ -206,7 +235,7 @@ async def test_no_other_site_is_invited(golden: Opened) -> None:
 
 async def test_while_the_read_models_are_away_the_desk_can_be_stopped_and_says_what_is_wrong(golden: Opened) -> None:
     async def away(*_: Any) -> Any:
-        raise Unavailable("the read models cannot be asked: PostgreSQL does not answer")
+        raise Unavailable("the read models cannot be asked: PostgreSQL at 10.9.8.7 does not answer")
 
     golden.api.moment = away  # type: ignore[method-assign]
     async with golden.client("operator") as client:
@@ -214,6 +243,7 @@ async def test_while_the_read_models_are_away_the_desk_can_be_stopped_and_says_w
         ready = await client.get("/ready")
         assert (ready.status_code, ready.json()["ready"]) == (503, False)
         assert "projector" in ready.json()["what_to_do"]
+        assert "10.9.8.7" not in ready.text  # nobody needs a token to read this
         answer = await client.get(f"{V1}/status")
         assert answer.headers["retry-after"] == "1"
         problem_of(answer, 503)

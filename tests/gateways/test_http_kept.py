@@ -96,7 +96,7 @@ async def test_how_far_behind_is_told_of_now_and_never_of_a_moment_that_was_name
         for _ in range(2):  # rendered, then kept
             assert (await client.get(f"{V1}/status")).json()["stale_ms"] == 7
             assert (await client.get(f"{V1}/status?as_of={newest}")).json()["stale_ms"] == 0
-            assert (await client.get(f"{V1}/status?market_time=2090-01-01")).json()["stale_ms"] == 0
+            assert (await client.get(f"{V1}/status?market_time={MIDDLE}")).json()["stale_ms"] == 0
 
 
 # -- cursors -------------------------------------------------------------------------------------------------------

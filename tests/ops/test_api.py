@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -14,15 +14,19 @@ from adapters import processes
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
 from adapters.postgres_server import PostgresServer
+from adapters.read_models import LARGEST
 from adapters.token_log import TokenLog
 from domain.errors import InvalidInput, Unavailable
+from domain.ports import Log, Message
 from gateways.api_desk import Change, Principal, Wanted
 from gateways.halt_latch import HaltLatch
 from ops import api
-from ops.api import DeskApi, halted, serve_api
+from ops.api import READING_THE_LOG, DeskApi, halted, serve_api
+from ops.ledger_as_of import Changes
 from ops.listening import Listening
 from ops.moments import Moments
 from ops.settings import load
+from ops.turns import LONG_QUESTIONS, WAITING
 from ops.visible import Visible
 from projections.as_of import AsOf
 from tests.gateways.api_desks import (
@@ -169,6 +173,117 @@ async def test_those_who_are_nearly_current_read_the_log_once(half: tuple[Stored
     async with asyncio.timeout(DEADLINE_S):
         assert await asyncio.gather(*listening) == [[HALF + 1]] * 20
     assert reads == 1
+
+
+async def test_one_who_begins_long_ago_does_not_take_the_window_from_those_who_are_nearly_current(
+    half: tuple[Stored, Opened],
+) -> None:
+    desk, running = half
+    changes = Changes(desk.log, running.visible)
+    changes._kept.append(Change(1, {}))  # what one who began long ago left there
+    for _ in range(2):
+        after = (await running.api.moment()).at.ledger
+        await desk.tell(2)
+        await running.shown()
+        assert [change.number for change in await anext(changes.follow(after))] == [after + 1, after + 2]
+        assert changes._kept[-1].number == after + 2
+
+
+async def test_a_page_that_the_log_does_not_have_yet_ends_a_stream_with_an_error_of_ours(
+    half: tuple[Stored, Opened],
+) -> None:
+    class Empty(Wrapped):
+        async def read(self, subject: str, after: int = 0) -> AsyncIterator[list[Message]]:
+            return
+            yield
+
+    desk, running = half
+    with pytest.raises(Unavailable, match=f"ledger event {HALF} yet"):
+        await anext(Changes(cast("Log", Empty(desk.log)), running.visible).follow(HALF - 1))
+
+
+# -- many who ask for much -----------------------------------------------------------------------------------------
+
+
+async def test_few_read_the_log_at_once_and_those_beyond_the_queue_are_sent_away(half: tuple[Stored, Opened]) -> None:
+    desk, running = half
+    gate, reading, most = asyncio.Event(), 0, 0
+
+    class Slow(Wrapped):
+        async def get(self, *arguments: Any) -> Any:
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            try:
+                await gate.wait()
+                return await self.log.get(*arguments)
+            finally:
+                reading -= 1
+
+    slow = DeskApi(Slow(desk.log), running.visible, TokenLog(MemoryLog()), stop=Halts(), look=looked)
+    at = (await running.api.moment()).at
+    asked: list[Callable[[int], Coroutine[Any, Any, Any]]] = [
+        lambda number: slow.why(str(number + 1), at),
+        lambda number: slow.events(Wanted(), at, limit=number + 1),
+        lambda number: slow.bars("EURUSD", "M1", at, count=number + 1),
+        lambda number: slow.moment(at._replace(ledger=at.ledger - number).token(desk.name)),
+        lambda number: slow.moment(market_time_ns=1_709_600_000_000_000_000 + number),
+    ]
+    tasks = [asyncio.create_task(asked[number % 5](number)) for number in range(WAITING + 24)]
+    async with asyncio.timeout(DEADLINE_S):
+        await until(lambda: _is(sum(task.done() for task in tasks) == len(tasks) - WAITING - READING_THE_LOG))
+        assert (await slow.moment()).at == at  # what is shown now waits for nobody
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, Unavailable)]
+    assert len(refused) == len(tasks) - WAITING - READING_THE_LOG
+    assert "wait for the log already" in str(refused[0])
+    assert not [result for result in results if isinstance(result, Exception) and result not in refused]
+    assert most <= READING_THE_LOG
+
+
+async def test_the_long_tables_leave_connections_to_those_who_ask_for_little(half: tuple[Stored, Opened]) -> None:
+    _, running = half
+    at, gate, reading = (await running.api.moment()).at, asyncio.Event(), 0
+    rows = running.visible.rows or pytest.fail("the read models are away")
+
+    class Slow:
+        async def fetch(self, sql: str, *arguments: Any) -> Any:
+            nonlocal reading
+            if "equity" in sql:
+                reading += 1
+                await gate.wait()
+            return await rows.fetch(sql, *arguments)
+
+    running.visible.rows = Slow()
+    queries = running.api.queries
+    tasks = [asyncio.create_task(queries.equity(at, points=5)) for _ in range(WAITING + LONG_QUESTIONS + 1)]
+    async with asyncio.timeout(DEADLINE_S):
+        await until(lambda: _is(any(task.done() for task in tasks)))
+        assert reading == LONG_QUESTIONS
+        with pytest.raises(Unavailable, match="wait for the long tables"):
+            await queries.document("DECISION_LOG", at, None, None)
+        assert (await queries.orders(at)).items
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(result, Unavailable) for result in results) == 1
+
+
+async def test_looking_where_the_read_models_stand_never_waits_behind_those_who_ask(
+    half: tuple[Stored, Opened],
+) -> None:
+    desk, running = half
+    rows = running.visible.rows
+    assert rows is not None
+    asked = [asyncio.create_task(rows.fetch("SELECT pg_sleep(4.9)")) for _ in range(2 * LARGEST)]
+    await until(lambda: _is(rows._pool.get_idle_size() == 0 and rows._pool.get_size() == LARGEST))  # type: ignore[attr-defined]
+    last = await desk.tell(10)
+    async with asyncio.timeout(3):
+        await running.shown()
+    assert (await running.api.moment()).at.ledger == last
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 # -- PostgreSQL goes away --------------------------------------------------------------------------------------------
