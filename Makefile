@@ -17,7 +17,7 @@ run: $(INSTALLED) ## the desk trades the bundled synthetic session in this termi
 	@$(BIN)/cdb up --feed demo --speed 7200 --exit-when-done
 
 test: $(INSTALLED) ## all tests, with the real servers (minutes)
-	@$(BIN)/pytest -q -n 2
+	@$(BIN)/pytest -q -n 2 --cov
 
 test-slow: $(INSTALLED) ## the long rounds of kill -9 (many minutes)
 	@$(BIN)/pytest -q -m slow --timeout 3600

@@ -91,7 +91,7 @@ class NatsServer:
         self._end(processes.kill)
 
     def _end(self, end: Any) -> None:
-        process = self._process or processes.find("nats-server", "-c", self.config)
+        process = self._process if self.running else processes.find("nats-server", "-c", self.config)
         if process is not None:
             end(process)
         self._process = None

@@ -71,7 +71,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         """End the server in order, closing its clients' connections; nothing to do is fine."""
-        process = self._process or processes.find("postgres", "-D", self.data)
+        process = self._process if self.running else processes.find("postgres", "-D", self.data)
         if process is not None:
             processes.stop(process, self._ask_to_end)
         self._process = None

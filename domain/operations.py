@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+Nanos = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
+
 
 class Severity(StrEnum):
     """How bad a fault is; the recovery of each class is configured per component."""
@@ -36,10 +39,10 @@ class Recovery(StrEnum):
 
 
 class _OpsEvent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     service: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    occurred_at_ns: int = Field(ge=0)
+    occurred_at_ns: Nanos
 
 
 class ServiceStarted(_OpsEvent):
@@ -54,7 +57,7 @@ class ServiceRestarted(_OpsEvent):
 
     type: Literal["service_restarted"] = "service_restarted"
     version: str
-    attempt: int = Field(ge=1)
+    attempt: Count
 
 
 class ServiceFailed(_OpsEvent):
@@ -80,7 +83,7 @@ class EmergencyStopped(_OpsEvent):
 
     type: Literal["emergency_stopped"] = "emergency_stopped"
     reason: str
-    attempts: int = Field(ge=1)
+    attempts: Count
 
 
 class BreakerOpened(_OpsEvent):
@@ -88,7 +91,7 @@ class BreakerOpened(_OpsEvent):
 
     type: Literal["breaker_opened"] = "breaker_opened"
     dependency: str
-    failures: int = Field(ge=1)
+    failures: Count
     last_error: str
     open_seconds: float = Field(gt=0)
 
@@ -111,7 +114,7 @@ class OpsEventsDropped(_OpsEvent):
     """So many older events of the service were lost before this place: the log was away for longer than they fit."""
 
     type: Literal["ops_events_dropped"] = "ops_events_dropped"
-    count: int = Field(ge=1)
+    count: Count
 
 
 OpsEvent = Annotated[

@@ -1,7 +1,7 @@
 """What the desk needs from outside. Adapters implement these; every port has an in-memory twin under the same tests."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.instructions import Instructed, Instruction
 from domain.tape import Block
@@ -112,3 +112,76 @@ class LedgerEnd(NamedTuple):
 
     number: int = 0
     sequence: int = 0
+
+
+# -- read models ---------------------------------------------------------------------------------------------------
+
+Source = Literal["ledger", "tape", "ops", "governance"]
+
+END = 2**63 - 1  # `until` of a version that still holds
+
+Key = tuple[Any, ...]
+Values = tuple[Any, ...]
+
+
+class Fact(NamedTuple):
+    """One event as it stands in its source. `position` is its ledger number, its tape ordinal, or its stream's
+    sequence; `recorded_at_ns` is the log's clock and decides nothing."""
+
+    position: int
+    recorded_at_ns: int
+    event: Any
+
+
+class FactPage(NamedTuple):
+    """Facts in order, and where the source stands behind them: also when nothing there was a wanted fact.
+
+    `time_ns` is the market's time there (None where the source has none), `recorded_at_ns` the log's.
+    """
+
+    facts: list[Fact]
+    position: int
+    time_ns: int | None
+    recorded_at_ns: int
+
+
+class Table(NamedTuple):
+    """A table of versions: `key` gives each key column its PostgreSQL type, `columns` name the rest, in order.
+    Every table has `since` and `until` beside them."""
+
+    name: str
+    key: Mapping[str, str]
+    columns: tuple[str, ...]
+
+
+class Version(NamedTuple):
+    """A row as it was for since <= position < until."""
+
+    key: Key
+    since: int
+    until: int
+    values: Values
+
+
+class Made(NamedTuple):
+    """What a stretch of facts made of one table: versions, and since when keys that stood before are replaced."""
+
+    table: Table
+    versions: Sequence[Version]
+    replaced: Mapping[Key, int]
+
+
+class Checkpoint(NamedTuple):
+    """Where a fold stands in its source, and what it remembers there (JSON)."""
+
+    position: int = 0
+    memory: bytes | None = None
+    time_ns: int | None = None
+    recorded_at_ns: int = 0
+
+
+class Rows(Protocol):
+    """Reading the read models; nothing can be written here."""
+
+    async def fetch(self, sql: str, *arguments: Any) -> Sequence[Mapping[str, Any]]:
+        """The rows of a query. Raises Unavailable."""

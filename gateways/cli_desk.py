@@ -26,6 +26,8 @@ from gateways.summary import print_session
 from gateways.terminal import Progress, err, print_json
 from gateways.wanted import Wanted
 
+TRADING, READING = ("ws", "core"), ("projector", "api")
+
 FeedOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -120,10 +122,14 @@ def up(
     spread: SpreadOption = None,
     strict: StrictOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No live view.")] = False,
+    no_dashboard: Annotated[
+        bool, typer.Option("--no-dashboard", help="Only trade: no read models, no HTTP, no dashboard beside it.")
+    ] = False,
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole desk in one process: feed, sequencer, engine, commands and health pages. Ctrl-C stops it."""
+    """Run the whole desk: feed, sequencer, engine, commands and health pages in this process, the read models, the
+    HTTP API and the dashboard in one beside it. Ctrl-C stops all of it."""
     wanted = _wanted(
         feed, strategy, param, symbol, policy, balance, currency, calendar, speed,
         feed_options(None, venue, format, price, spread, strict), engines,
@@ -132,7 +138,8 @@ def up(
     console = None if quiet or as_json else err
     with Progress() as progress:
         report = await_result(
-            operations.up(wanted, ("ws", "core"), progress, console, until_fed=exit_when_done), as_json=as_json
+            operations.up(wanted, TRADING, progress, console, until_fed=exit_when_done, dashboard=not no_dashboard),
+            as_json=as_json,
         )
     if report:
         _show_session(report, wanted, as_json=as_json)
@@ -141,7 +148,13 @@ def up(
 @app.command()
 def serve(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(help="ws: feed, sequencer and commands. core: the engine.")],
+    services: Annotated[
+        list[str],
+        typer.Argument(
+            help="ws (feed, sequencer, commands), core (the engine); or projector (the read models), api (HTTP and the "
+            "dashboard). Several may be named."
+        ),
+    ],
     feed: FeedOption = None,
     strategy: StrategyOption = None,
     param: ParamOption = None,
@@ -152,14 +165,25 @@ def serve(
     calendar: CalendarOption = None,
     speed: SpeedOption = "max",
     exit_when_done: ExitOption = False,
+    attached: Annotated[bool, typer.Option("--attached", hidden=True)] = False,
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one service of the desk. The others find it over NATS."""
-    only("service", service, ["ws", "core"])
+    """Run services of the desk in a process of their own. The others find them over NATS."""
+    services = list(dict.fromkeys(services))
+    for service in services:
+        only("service", service, [*TRADING, *READING])
     of_feed = [*(strategy or []), *(param or []), *(symbol or []), policy, balance, currency, calendar]
-    if service == "core" and (feed or exit_when_done or any(of_feed)):
-        raise InvalidInput("feeds and what they are traded with belong to `cdb serve ws`: the engine reads the tape")
+    if "ws" not in services and (feed or exit_when_done or any(of_feed)):
+        raise InvalidInput("feeds and what they are traded with belong to `cdb serve ws`: the others read the tape")
+    if set(services) <= set(READING):
+        reading = context.obj.operations(desk).serve_read_side(services, attached=attached)
+        await_result(reading, as_json=as_json, quick=True)
+        return
+    if not set(services) <= set(TRADING):
+        raise InvalidInput(
+            f"{' and '.join(READING)} never run in the process that trades: serve them by a command of their own"
+        )
     if not feed and any(of_feed):
         raise InvalidInput("strategy, policy, account and calendar are put on the tape with a feed: give --feed too")
     wanted = None
@@ -168,7 +192,8 @@ def serve(
         wanted = _wanted(feed, strategy, param, symbol, policy, balance, currency, calendar, speed, options)
     operations = context.obj.operations(desk)
     with Progress() as progress:
-        await_result(operations.up(wanted, (service,), progress, None, until_fed=exit_when_done), as_json=as_json)
+        trading = operations.up(wanted, services, progress, None, until_fed=exit_when_done, dashboard=False)
+        await_result(trading, as_json=as_json)
 
 
 def _wanted(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from domain import errors
+from gateways.asked_moment import NOW, Asked, AsOfOption, MarketTimeOption, RecordedTimeOption, asked_moment
 from gateways.cli import DeskOption, JsonOption, app, await_result, time_of
 from gateways.ledger_view import Listing, print_status
 from gateways.terminal import err, out, print_json
@@ -30,7 +31,7 @@ class LedgerOperations(Protocol):
         symbol: str | None,
     ) -> AsyncGenerator[Mapping[str, Any], None]: ...
 
-    async def status(self) -> Mapping[str, Any]: ...
+    async def status(self, asked: Asked = NOW) -> Mapping[str, Any]: ...
 
 
 @app.command()
@@ -93,10 +94,19 @@ def events(
 
 
 @app.command()
-def status(context: typer.Context, desk: DeskOption = None, as_json: JsonOption = False) -> None:
-    """The desk now: account, room left, positions, orders, halts, and whether its services answer."""
+def status(
+    context: typer.Context,
+    market_time: MarketTimeOption = None,
+    recorded_time: RecordedTimeOption = None,
+    as_of: AsOfOption = None,
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The desk now, or at any moment of its past: account, room left, positions, orders, halts; now also whether its
+    services answer."""
+    asked = asked_moment(as_of, market_time, recorded_time)
     operations: LedgerOperations = context.obj.operations(desk)
-    found = await_result(operations.status(), as_json=as_json)
+    found = await_result(operations.status(asked), as_json=as_json)
     if as_json:
         print_json(found)
     else:

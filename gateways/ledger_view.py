@@ -89,7 +89,8 @@ def print_status(console: Console, status: Row) -> None:
             for row in status["last_events"]:
                 listing.add(row)
             listing.close()
-    _print_services(console, status["services"])
+    if status["services"]:
+        _print_services(console, status["services"])
 
 
 def _title(status: Row) -> Text:
@@ -99,7 +100,11 @@ def _title(status: Row) -> Text:
     ends = (
         f"  {moment(status['market_time'])} UTC at {status['tape_end']}, ledger to {status['ledger_end'] or 'nothing'}"
     )
-    return title.append(ends)
+    title.append(ends)
+    if not status.get("newest", True):
+        recorded = f", recorded {moment(status['recorded_time'])}" if status["recorded_time"] else ""
+        title.append("\nAs it was then", "yellow").append(f"{recorded}; as of {status['as_of']}")
+    return title
 
 
 def _warnings(status: Row) -> Iterable[Text]:

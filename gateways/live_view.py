@@ -23,6 +23,7 @@ from gateways.decision_lines import SECOND, Decisions, side_style, told
 
 REFRESH_S = 0.2
 COLUMNS_MIN, WIDE = 80, 100
+TOKEN_ADVICE = "token: cdb token create NAME --role operator"
 CHART_ROWS_MIN, ACCOUNT_ROWS, POSITION_ROWS_MIN = 2, 5, 2
 
 
@@ -69,7 +70,8 @@ class Position(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What the desk is at this moment. `ticks_total` 0: not known; `halted` is the reason, "" while trading."""
+    """What the desk is at this moment. `ticks_total` 0: not known; `halted` is the reason, "" while trading;
+    `dashboard` its address or why there is none, "" when none is wanted."""
 
     desk: str
     time_ns: int
@@ -85,6 +87,7 @@ class Look(NamedTuple):
     account: Account
     positions: tuple[Position, ...]
     halted: str
+    dashboard: str = ""
 
 
 # -- the frame -----------------------------------------------------------------------------------------------------
@@ -128,6 +131,9 @@ def _header(look: Look, width: int) -> Iterator[Text]:
         yield Text.assemble(" ", bar(look.ticks_done, look.ticks_total, width - len(count) - 1, "cyan"), count)
     else:
         yield fit(Text(f" {look.ticks_done:,} ticks", "dim"), width)
+    if look.dashboard:
+        advice = Text(f"{TOKEN_ADVICE} ", "dim") if look.dashboard.startswith("http") else Text()
+        yield spread(Text.assemble((" dashboard ", "dim"), plain(look.dashboard)), advice, width)
     if look.halted:
         yield fit(Text(f" HALTED  {plain(look.halted)}", "bold white on red"), width)
 

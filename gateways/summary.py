@@ -42,7 +42,7 @@ def print_session(
         )
     if "demo" in feeds:
         out.print("The demo session is made by arithmetic: no market ever quoted it.")
-    out.print(_next_steps(option))
+    out.print(_next_steps(option, report.get("dashboard")))
 
 
 def _result(report: Mapping[str, Any]) -> Text:
@@ -112,12 +112,18 @@ def _named(names: Sequence[str]) -> Text:
     return Text(plain(", ".join(names)))
 
 
-def _next_steps(option: str) -> Table:
+def _next_steps(option: str, dashboard: str | None) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    for command, what in (
-        ("status", "what the desk holds now"),
-        ("why ID", "one decision, back to the tick that caused it"),
-        ("verify", "re-execute every decision and compare"),
-    ):
-        table.add_row(Text("Next:" if command == "status" else "", "dim"), f"cdb {command}{option}", Text(what, "dim"))
+    steps = [
+        (f"status{option}", "what the desk holds now"),
+        (f"why ID{option}", "one decision, back to the tick that caused it"),
+        (f"verify{option}", "re-execute every decision and compare"),
+    ]
+    if dashboard:
+        steps += [
+            (f"serve projector api{option}", f"the dashboard, at {dashboard}"),
+            ("token create", "who may open it: NAME --role operator"),
+        ]
+    for place, (command, what) in enumerate(steps):
+        table.add_row(Text("" if place else "Next:", "dim"), f"cdb {command}", Text(what, "dim"))
     return table

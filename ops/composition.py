@@ -1,23 +1,31 @@
-"""The only place that builds objects: settings in, a log that is proven durable out."""
+"""The only place that builds objects: settings in, a log that is proven durable out, and PostgreSQL on demand."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TypeVar
+
+import asyncpg
 
 from adapters.connection import Connection, connect
 from adapters.embedded import EmbeddedServers
 from adapters.jetstream import JetStreamLog
+from adapters.postgres import CLOSE_S, CONNECT_S, FAULTS, unavailable
+from adapters.projection_store import ProjectionStore
 from adapters.provision import provision, require_durable
 from domain.errors import Unavailable
 from domain.operations import Recovery, Severity
 from ops.recovery import RecoveryTable
-from ops.settings import Settings
+from ops.settings import Settings, hidden
 
 log = logging.getLogger("cdb.composition")
 
 REVIVE_EVERY_S = 0.2
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -27,12 +35,12 @@ async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
         servers = None if settings.nats_url else EmbeddedServers(settings.data_dir)
         if servers:
             stack.push_async_callback(asyncio.to_thread, servers.close)
-            await _start(servers)
+            await _started(servers.nats)
         url = servers.nats_url if servers else str(settings.nats_url)
         monitor_url = servers.nats_monitor_url if servers else settings.nats_monitor_url
         connection = await stack.enter_async_context(await connect(url, budget_s=settings.retry_budget_seconds))
         if servers:
-            connection.revive = partial(_start, servers)
+            connection.revive = partial(_revived, servers)
             await stack.enter_async_context(_kept_alive(connection, settings))
         await require_durable(connection, monitor_url, allow_memory=settings.allow_memory_only)
         await provision(connection)
@@ -48,12 +56,66 @@ async def open_running(settings: Settings, budget_s: float) -> AsyncIterator[Jet
         yield JetStreamLog(connection)
 
 
-async def _start(servers: EmbeddedServers) -> None:
-    starting = asyncio.ensure_future(asyncio.to_thread(servers.nats))
+class Postgres:
+    """Where PostgreSQL is. Use `open_postgres`."""
+
+    def __init__(self, settings: Settings, servers: EmbeddedServers) -> None:
+        self._given, self._servers = settings.postgres_dsn, servers
+
+    async def start(self) -> str:
+        """The DSN: the given one as it is, or that of the embedded server, which is started when it does not run, also
+        behind a crash (on the same port, if it is free), and taken over when another process of ours started it.
+        Raises Unavailable."""
+        if self._given:
+            return self._given
+        return await _started(self._servers.postgres)
+
+
+@asynccontextmanager
+async def open_postgres(settings: Settings) -> AsyncIterator[Postgres]:
+    """PostgreSQL for as long as the block lasts: CDB_POSTGRES_DSN, or the embedded server of the data directory.
+    Nothing is started before it is asked for."""
+    servers = EmbeddedServers(settings.data_dir)
     try:
-        await asyncio.shield(starting)
+        yield Postgres(settings, servers)
+    finally:
+        await asyncio.to_thread(servers.close)
+
+
+@asynccontextmanager
+async def open_store(dsn: str, desk: str) -> AsyncIterator[ProjectionStore]:
+    """Where the read models of a desk are, made ready, for a command: its statements may take as long as they want.
+    Raises Unavailable."""
+    try:
+        pool = await asyncpg.create_pool(written_late(dsn), min_size=1, timeout=CONNECT_S)
+    except FAULTS as error:
+        raise unavailable(hidden(dsn), error) from error
+    try:
+        store = ProjectionStore(pool, desk)
+        await store.prepare()
+        yield store
+    finally:
+        with contextlib.suppress(*FAULTS):  # what cannot be closed in order is cut
+            async with asyncio.timeout(CLOSE_S):
+                await pool.close()
+
+
+def written_late(dsn: str) -> str:
+    """A DSN whose commits do not wait for the disk: a crash may forget the newest rows, and with them, as they are one
+    transaction, that they were written. The disk belongs to the log."""
+    return f"{dsn}{'&' if '?' in dsn else '?'}synchronous_commit=off"
+
+
+async def _started(start: Callable[[], T]) -> T:
+    starting = asyncio.ensure_future(asyncio.to_thread(start))
+    try:
+        return await asyncio.shield(starting)
     finally:
         await asyncio.wait([starting])  # Ctrl-C stops no thread: a start comes to its end, and is closed then
+
+
+async def _revived(servers: EmbeddedServers) -> None:
+    await _started(servers.nats)
 
 
 @asynccontextmanager

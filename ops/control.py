@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 def said(kind: type[Asked], **content: Any) -> Asked:
     """An instruction of a person; the sequencer stamps the time. Raises InvalidInput naming what is wrong with it."""
     try:
-        return kind(id=f"cli-{uuid.uuid4().hex}", actor=_who(), authority="operator", occurred_at_ns=0, **content)
+        return kind(id=f"cli-{uuid.uuid4().hex}", actor=who(), authority="operator", occurred_at_ns=0, **content)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0]).removesuffix("_nanos")
@@ -60,7 +60,8 @@ def as_text(typed: str) -> str:
     return typed.encode("utf-8", "replace").decode()
 
 
-def _who() -> str:
+def who() -> str:
+    """The account of the person at the command line."""
     try:
         return as_text(getpass.getuser())
     except (KeyError, OSError, ImportError):  # an account without a name, as containers have it

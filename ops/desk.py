@@ -23,14 +23,16 @@ from ops.datasets import ingest
 from ops.ledger_queries import LedgerQueries
 from ops.ledger_rows import on_tape
 from ops.plans import files_of
+from ops.projections_cli import ProjectionOperations
 from ops.rejects import written_rejects
 from ops.tape_lookup import must_stand
+from ops.tokens import TokenOperations
 from ops.trading import TradingOperations
 from ops.verify import verify
 from ops.warm import warmed_up
 
 
-class Desk(TradingOperations, LedgerQueries):
+class Desk(TradingOperations, LedgerQueries, ProjectionOperations, TokenOperations):
     """One desk of one data directory (or server). Implements gateways.cli.Operations."""
 
     def __init__(self, **options: Any) -> None:

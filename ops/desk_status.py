@@ -1,5 +1,5 @@
-"""A desk now: its engine's state (the newest snapshot and the tape behind it, folded and not written), the halt latch,
-and whether its services answer."""
+"""A desk now, or at a moment of its past: its engine's state (the newest snapshot that may be used and the tape behind
+it, folded and not written), and, of now, the halt latch and whether its services answer."""
 
 import asyncio
 import json
@@ -10,41 +10,53 @@ from typing import Any
 
 import numpy as np
 
+from adapters import subjects
 from adapters.snapshots import SnapshotStore
 from adapters.tape_log import StoredTape
 from domain.engine import ENGINE, Engine
 from domain.errors import TapeBroken, Unavailable
 from domain.events import InstructionApplied, LedgerEvent
+from domain.instructions import Instructed
 from domain.instruments import NANOS
 from domain.money import PPM
 from domain.objectives import OUTCOMES
+from domain.operations import OPS_EVENT, ServiceFailed
 from domain.orders import PURPOSES, STATES, STOP_EXIT, TARGET_EXIT, TIMES_IN_FORCE, TYPES
 from domain.ports import Log
 from domain.snapshot import restore
 from domain.tape import Block, position, utc
+from gateways.asked_moment import NOW, Asked
 from gateways.halt_latch import HaltLatch
 from ops.composition import open_log
 from ops.ledger_reader import LedgerReader
 from ops.ledger_rows import decimal, event_row, on_tape
+from ops.moments import Moments
 from ops.settings import Settings
+from ops.supervisor import ADVICE
 from ops.takeover import kept_state
 from ops.tape_lookup import must_stand, row_at
+from projections.as_of import AsOf
 
-SERVICES = ("ws", "core", "risk", "execution")
+SERVICES = ("ws", "core", "risk", "execution", "projector", "api")
+PROCESSES = {"projector": "read_side", "api": "read_side"}  # whose end is told by another one
 ANSWER_S = 1.0
 MAX_ANSWER_BYTES = 64 * 1024
 LAST_EVENTS = 5
 LOOK_BACK = 10_000  # events among which the last ones worth a line are looked for
 
 
-async def status(settings: Settings) -> dict[str, Any]:
+async def status(settings: Settings, asked: Asked = NOW) -> dict[str, Any]:
     """Everything that an operator asks first. A store that is away or broken is the answer's `problem`, with the name
-    of its error: services and latch are told all the same. Raises InvalidInput for a desk that there is not."""
-    asking = asyncio.gather(*(service_row(settings, name) for name in SERVICES))
+    of its error: services and latch are told all the same. The past has neither. Raises InvalidInput for a desk that
+    there is not, and for a moment that it never had."""
+    now = asked == NOW
+    asking = asyncio.gather(*(service_row(settings, name) for name in SERVICES if now))
     state: dict[str, Any] = {"problem": None}
+    failed: dict[str, dict[str, str]] = {}
     try:
         async with open_log(settings) as log:
-            state |= await state_of(log, settings.desk)
+            state |= await state_of(log, settings.desk, asked)
+            failed = {name: await _failed(log, name, settings.desk) for name in {*PROCESSES.values()}} if now else {}
     except (Unavailable, TapeBroken) as error:
         state["problem"] = {"error": type(error).__name__, "message": str(error)}
     finally:
@@ -52,32 +64,48 @@ async def status(settings: Settings) -> dict[str, Any]:
     return {
         "desk": settings.desk,
         "mode": "paper",
+        "newest": now,
         **state,
-        "latched": latch_row(HaltLatch(settings.data_dir / "halts", settings.desk)),
-        "services": services,
+        "latched": latch_row(HaltLatch(settings.data_dir / "halts", settings.desk)) if now else None,
+        "services": [_with_process(row, failed) for row in services],
     }
+
+
+async def moment_of(log: Log, desk: str, asked: Asked) -> AsOf:
+    """The moment that was asked for. Raises InvalidInput for one that lies before the tape's begin, or ahead of it."""
+    moments = Moments(log, desk)
+    if asked.as_of is not None:
+        return AsOf.parse(asked.as_of, desk)
+    if asked.market_time_ns is not None:
+        return await moments.at_market_time(asked.market_time_ns)
+    if asked.recorded_time_ns is not None:
+        return await moments.at_recorded_time(asked.recorded_time_ns)
+    return await moments.newest()
 
 
 # -- the engine ----------------------------------------------------------------------------------------------------
 
 
-async def state_of(log: Log, desk: str) -> dict[str, Any]:
-    """Tape, ledger, account, positions and orders as the engine has them at the tape's end.
+async def state_of(log: Log, desk: str, asked: Asked = NOW) -> dict[str, Any]:
+    """Tape, ledger, account, positions and orders as the engine had them at a moment; `as_of` is its token.
 
-    `undecided` counts events that the tape decides and the ledger lacks: the engine does not run, or is behind.
+    `undecided` counts events that the tape decides and the ledger lacked: the engine did not run, or was behind.
     """
     tape, reader = StoredTape(log, desk), LedgerReader(log, desk)
     await must_stand(log, tape)
-    ledger_end = await reader.end()
-    engine = await _engine_now(log, tape, ledger_end)
+    at = await moment_of(log, desk, asked)
+    times, ledger_end = await Moments(log, desk).times(at), at.ledger
+    engine = await _engine_at(log, tape, at)
     book, paper = engine.desk.book, engine.desk
     state, policy = book.desk[0], paper.policy
     last = await reader.newest(
         max(0, ledger_end - LOOK_BACK), ledger_end, LAST_EVENTS, lambda line: b'"type":"account_marked"' not in line
     )
     return {
+        "as_of": at.token(desk),
         "tape_end": on_tape(engine.ordinal),
         "market_time": utc(engine.time_ns),
+        "recorded_time": utc(times.recorded_ns) if times.recorded_ns is not None else None,
         "ledger_end": position(desk, ledger_end) if ledger_end else None,
         "undecided": max(0, engine.number - ledger_end),
         "engine": ENGINE,
@@ -100,23 +128,31 @@ async def state_of(log: Log, desk: str) -> dict[str, Any]:
     }
 
 
-async def _engine_now(log: Log, tape: StoredTape, ledger_end: int) -> Engine:
-    """The engine at the tape's end. A state that is ahead of tape or ledger is passed over, as the core does."""
-    end, engine = (await tape.end()).ordinal, Engine()
+async def _engine_at(log: Log, tape: StoredTape, at: AsOf) -> Engine:
+    """The engine at a moment. A state that is ahead of its tape or ledger is passed over, as the core does."""
+    engine = Engine()
     for data in (await SnapshotStore(log, tape.name).load(), await kept_state(log, tape.name, ENGINE)):
         found = restore(data) if data else None
-        if found and found.ordinal <= end and found.number <= ledger_end:
+        if found and found.ordinal <= at.tape and found.number <= at.ledger:
             engine = found
             break
     async with aclosing(tape.read(engine.ordinal)) as pages:
         async for page in pages:
             for message in page:
-                if isinstance(message, Block):
-                    for _ in engine.advance(message):
-                        pass  # only where it ends counts
-                else:
-                    engine.fold(message)
+                if engine.ordinal < at.tape:
+                    _fold(engine, message, at.tape)
+            if engine.ordinal >= at.tape:
+                break
     return engine
+
+
+def _fold(engine: Engine, message: Block | Instructed, until: int) -> None:
+    """Decide on a message up to an ordinal; only where the engine ends counts."""
+    if isinstance(message, Block):
+        for _ in engine.advance(message._replace(records=message.records[: until + 1 - message.first])):
+            pass
+    else:
+        engine.fold(message)
 
 
 async def _halt(reader: LedgerReader, tape: StoredTape, ledger_end: int) -> dict[str, Any] | None:
@@ -253,6 +289,21 @@ async def service_row(settings: Settings, service: str) -> dict[str, Any]:
     if answer.get("ready") is True:
         return row | {"state": "ready"}
     return row | {"state": "not ready", "reason": answer.get("reason"), "what_to_do": answer.get("what_to_do")}
+
+
+def _with_process(row: dict[str, Any], failed: Mapping[str, dict[str, str]]) -> dict[str, Any]:
+    """A service that does not run may say why: its process ended."""
+    known = failed.get(PROCESSES.get(row["service"], ""), {})
+    return row | known if row["state"] == "not running" and row["reason"] is None else row
+
+
+async def _failed(log: Log, process: str, desk: str) -> dict[str, str]:
+    """Why a process of a desk is not there; nothing when the last that is known is no failure of its."""
+    message = await log.last(subjects.ops(process))
+    event = OPS_EVENT.validate_json(message.data) if message else None
+    if not isinstance(event, ServiceFailed) or not event.message.startswith(f"desk {desk}: "):
+        return {}
+    return {"reason": event.message, "what_to_do": ADVICE[event.recovery]}
 
 
 async def _ready(host: str, port: int) -> Mapping[str, Any]:

@@ -105,7 +105,7 @@ async def serve_health(
     servers: list[uvicorn.Server] = []
     try:
         for service, port in ports.items():
-            listening[service] = _listen(service, host, port)
+            listening[service] = listen(service, host, port)
         for service in listening:
             config = uvicorn.Config(
                 health_app(health, service, desk), http="h11", ws="none", lifespan="off", log_config=None,
@@ -160,7 +160,8 @@ def health_app(health: Health, service: str, desk: str) -> "FastAPI":
     return app
 
 
-def _listen(service: str, host: str, port: int) -> socket.socket:
+def listen(service: str, host: str, port: int) -> socket.socket:
+    """Raises InvalidInput for a port that cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, asyncio sends without delay
     try:

@@ -14,13 +14,18 @@ from domain.events import FillBooked, LedgerEvent, LimitBreached, OrderMoved, Or
 from domain.instruments import canonical_symbol
 from domain.ports import Log, Recorded
 from domain.tape import position
+from gateways.asked_moment import NOW, Asked
 from ops.composition import open_log
-from ops.desk_status import status
+from ops.desk_status import state_of, status
 from ops.ledger_chain import Chain, trade_row, tree
 from ops.ledger_reader import FIRST_WINDOW, LedgerReader
 from ops.ledger_rows import EVENT_TYPES, event_row, on_tape
 from ops.settings import Settings
 from ops.tape_lookup import account_currency, must_stand, row_at
+from projections.difference import difference
+
+MOMENT = ("as_of", "market_time", "recorded_time", "tape_end", "ledger_end")  # of a state: which one it is
+HELD = ("engine", "policy", "strategies", "halted", "halt", "account", "positions", "orders")  # what may change
 
 SHOWN = 50  # events of a listing that says neither where to begin nor how many
 
@@ -56,9 +61,27 @@ class LedgerQueries:
             async for row in rows:
                 yield row
 
-    async def status(self) -> Mapping[str, Any]:
-        """The desk now, see ops.desk_status."""
-        return await status(self._settings)
+    async def status(self, asked: Asked = NOW) -> Mapping[str, Any]:
+        """The desk at a moment, see ops.desk_status."""
+        return await status(self._settings, asked)
+
+    async def difference(self, before: Asked, after: Asked) -> Mapping[str, Any]:
+        """What the engine held otherwise at one moment than at another."""
+        desk = self._settings.desk
+        async with open_log(self._settings) as log:
+            was, became = [await state_of(log, desk, asked) for asked in (before, after)]
+        changes = difference(_held(was), _held(became))
+        return {
+            "desk": desk,
+            "mode": "paper",
+            "from": {name: was[name] for name in MOMENT},
+            "to": {name: became[name] for name in MOMENT},
+            "changes": [change._asdict() | {"path": list(change.path)} for change in changes],
+        }
+
+
+def _held(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: state[name] for name in HELD}
 
 
 # -- ids -----------------------------------------------------------------------------------------------------------
@@ -102,7 +125,7 @@ async def why(log: Log, desk: str, text: str) -> dict[str, Any]:
     answer = {"desk": desk, "ledger_end": position(desk, end) if end else None}
     answer["currency"] = await account_currency(tape)
     if wanted.on_tape:
-        return answer | await _decided_at(reader, tape, wanted.number)
+        return answer | await decided_at(reader, tape, wanted.number)
     asked = await reader.at(wanted.number) if wanted.number <= end else None
     if asked is None:
         first = await reader.first()
@@ -116,10 +139,10 @@ async def why(log: Log, desk: str, text: str) -> dict[str, Any]:
             f"there is no event {position(desk, wanted.number)}: the ledger of desk {desk} {holds}; "
             f"{_what_ids_look_like(desk)}"
         )
-    return answer | await _chain_of(reader, tape, asked, end)
+    return answer | await chain_of(reader, tape, asked, end)
 
 
-async def _chain_of(reader: LedgerReader, tape: StoredTape, asked: LedgerEvent, end: int) -> dict[str, Any]:
+async def chain_of(reader: LedgerReader, tape: StoredTape, asked: LedgerEvent, end: int) -> dict[str, Any]:
     desk, first = reader.desk, await reader.first()
     chain, beside = await _follow(reader, asked.correlation, max(first, asked.correlation), end)
     root = next(iter(chain.events.values()))
@@ -169,7 +192,7 @@ async def _closing(reader: LedgerReader, chain: Chain, booking: FillBooked | Non
     return chain.events.get(booking.causation) or await reader.at(booking.causation)
 
 
-async def _decided_at(reader: LedgerReader, tape: StoredTape, ordinal: int) -> dict[str, Any]:
+async def decided_at(reader: LedgerReader, tape: StoredTape, ordinal: int) -> dict[str, Any]:
     end = (await tape.end()).ordinal
     if ordinal > end:
         raise InvalidInput(
@@ -259,7 +282,7 @@ async def events(log: Log, desk: str, wanted: Wanted) -> AsyncGenerator[dict[str
     reader = LedgerReader(log, desk)
     await must_stand(log, StoredTape(log, desk))
     after, until = await _bounds(reader, wanted)
-    symbols = _OrderSymbols(reader)
+    symbols = OrderSymbols(reader)
     if wanted.last is None:
         async with aclosing(reader.between(after, until)) as pages:
             async for page in pages:
@@ -291,7 +314,7 @@ async def _bounds(reader: LedgerReader, wanted: Wanted) -> tuple[int, int]:
     return after, until
 
 
-class _OrderSymbols:
+class OrderSymbols:
     """Rows in which a move has the symbol of its order."""
 
     def __init__(self, reader: LedgerReader) -> None:

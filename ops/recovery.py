@@ -8,6 +8,7 @@ from domain.errors import Conflict, Diverged, InvalidInput, NotDurable, Overlap,
 from domain.operations import Recovery, Severity
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+DERIVED = ("postgres", "projector", "api", "read_side")  # what they hold can be built again: trading never waits for it
 
 CLASSES: tuple[tuple[Severity, tuple[type[BaseException], ...]], ...] = (
     (Severity.CRITICAL, (Diverged, TapeBroken, NotDurable)),
@@ -54,6 +55,9 @@ class RecoveryTable(BaseModel):
     postgres: ComponentRecovery = ComponentRecovery(  # it holds derived data only: the desk can do without
         medium=Recovery.RESTART, high=Recovery.FALLBACK, critical=Recovery.RESTART
     )
+    projector: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)
+    api: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)
+    read_side: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # the process of those two
 
     @classmethod
     def changed(cls, changes: str) -> Self:
@@ -83,11 +87,12 @@ class RecoveryTable(BaseModel):
         return found
 
     def decide(self, component: str, error: BaseException, severity: Severity) -> Recovery:
-        """What is done about an error. Two kinds no table can change: a restart would only meet them again."""
+        """What is done about an error. Two kinds no table can change: a restart would only meet them again. Whoever
+        only reads goes on asking: the desk's own services meet the same, and stop it."""
         if isinstance(error, Conflict):
-            return Recovery.STAND_DOWN
+            return Recovery.FALLBACK if component in DERIVED else Recovery.STAND_DOWN
         if isinstance(error, Diverged | TapeBroken):
-            return Recovery.EMERGENCY_STOP
+            return Recovery.FALLBACK if component in DERIVED else Recovery.EMERGENCY_STOP
         recovery: Recovery = getattr(self.of(component), severity)
         return recovery
 

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from adapters.breaker import BOUNDS
 from domain.errors import InvalidInput
+from ops.listening import Listening
 from ops.recovery import RecoveryTable
 
 PREFIX = "CDB_"
@@ -98,6 +99,29 @@ class Settings(BaseSettings):
     core_port: int = _port(8001, "the engine")
     risk_port: int = _port(8002, "the engine's risk stage")
     execution_port: int = _port(8003, "the engine's execution stage")
+    projector_port: int = _port(8004, "the projector, which writes the read models")
+    api_port: int = Field(
+        default=8080, ge=1, le=65535, description="Port of the HTTP API and of the dashboard, 1 to 65535."
+    )
+    api_host: str = Field(
+        default="127.0.0.1",
+        pattern=r"^[A-Za-z0-9.:-]{1,253}$",
+        description="Address of the HTTP API; one that other machines reach needs TLS, or a proxy that ends it.",
+    )
+    api_names: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9.,-]*$",
+        description="Names beside its address that the API is called by, comma-separated; others are refused.",
+    )
+    api_certificate: Path | None = Field(
+        default=None, description="File of the certificate (PEM) that the HTTP API serves TLS with."
+    )
+    api_key: Path | None = Field(default=None, description="File of that certificate's key (PEM).")
+    api_proxy: str = Field(
+        default="",
+        pattern=r"^[0-9A-Fa-f.:,/]*$",
+        description="Addresses of a proxy that ends TLS before the HTTP API, comma-separated.",
+    )
     breaker_failures: int = Field(
         default=5,
         ge=BOUNDS["failures"][0],
@@ -125,6 +149,12 @@ class Settings(BaseSettings):
         description="The least important kind of log line that is shown: debug, info, warning or error.",
     )
 
+    @property
+    def listening(self) -> Listening:
+        """Where the HTTP API listens, and by which names it is called."""
+        names = [name for name in self.api_names.split(",") if name]
+        return Listening(self.api_host, self.api_port, names, self.api_certificate, self.api_key, self.api_proxy)
+
 
 class Setting(NamedTuple):
     """One line of `cdb settings`; passwords in `value` are hidden."""
@@ -143,9 +173,11 @@ def load(**options: Any) -> Settings:
         raise InvalidInput("; ".join(_advice(name) for name in sorted(unknown)) + "; `cdb settings` lists them all")
     given = _given(options)
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise InvalidInput("; ".join(_complaints(error, given))) from None
+    settings.listening.refuse_open()
+    return settings
 
 
 def listing(settings: Settings, **options: Any) -> list[Setting]:

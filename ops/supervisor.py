@@ -88,7 +88,8 @@ class Supervisor:
             for name, start in services.items()
         ]
         try:
-            errors = [error for error in await asyncio.gather(*keepers) if error]
+            await asyncio.wait(keepers, return_when=asyncio.FIRST_EXCEPTION)  # gather would cancel them, and so twice
+            errors = [error for keeper in keepers if keeper.done() and (error := keeper.result())]
             if self._halting:
                 await self._halting
                 await asyncio.get_running_loop().create_future()

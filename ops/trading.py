@@ -17,7 +17,7 @@ from domain.policy import POLICIES
 from domain.ports import Log
 from gateways.feeds.news import calendar_parts
 from gateways.halt_latch import MAX_REASON, HaltLatch
-from gateways.live_view import LiveView
+from gateways.live_view import TOKEN_ADVICE, LiveView
 from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
 from ops.composition import open_log, open_running
@@ -25,6 +25,8 @@ from ops.control import Outcome, as_text, instruct, order_requested, said
 from ops.ledger_reader import LedgerReader
 from ops.ledger_rows import event_row
 from ops.plans import Unfed, calendar_of, open_plan
+from ops.read_services import ReadServices, while_stdin_is_open
+from ops.read_side import ReadSide, address
 from ops.rejects import written_rejects
 from ops.services import DeskServices, halt_latch
 from ops.session import Plan, report_of, run_session
@@ -60,7 +62,7 @@ class TradingOperations:
                 progress("tape and engine", done, ticks, "ticks")
 
             report = await run_session(log, desk, plan, latch=halt_latch(self._settings), progress=told)
-        return report._asdict() | {"rejects": rejects}
+        return report._asdict() | {"rejects": rejects, "dashboard": address(self._settings)}
 
     async def up(
         self,
@@ -70,8 +72,10 @@ class TradingOperations:
         console: Console | None,
         *,
         until_fed: bool,
+        dashboard: bool,
     ) -> Mapping[str, Any] | None:
-        """Run services until they are stopped, or until the feed is decided on. The report is None without a feed."""
+        """Run services until they are stopped, or until the feed is decided on; with a dashboard, the read side runs in
+        a process beside them. The report is None without a feed."""
         await warmed_up(progress)
         async with AsyncExitStack() as stack:
             if wanted:
@@ -83,17 +87,29 @@ class TradingOperations:
                 plan, log = None, await stack.enter_async_context(open_log(self._settings))
             rejects = written_rejects(self._settings, plan.files) if plan else None
             speed, ticks = (wanted.speed, len(plan.files.ticks)) if wanted and plan else ("no feed", 0)
-            watch = Watch(self._settings.desk, speed, ticks)
+            side = await stack.enter_async_context(ReadSide.beside(self._settings, log)) if dashboard else None
+            watch = Watch(self._settings.desk, speed, ticks, lambda: side.dashboard if side else "")
             desk = DeskServices(self._settings, log, plan, observe=watch.observe, progress=watch.progress)
             started = time.perf_counter()
             if console:
                 watch.view = await stack.enter_async_context(LiveView(lambda: watch.look(desk.core), console))
+                if side and not watch.view.is_shown:
+                    console.print(f"dashboard {side.dashboard}   {TOKEN_ADVICE}", highlight=False, soft_wrap=True)
             await desk.run(services, until_fed=until_fed)
             if plan is None:
                 return None
             seconds = time.perf_counter() - started
             report = report_of(self._settings.desk, plan, desk.tally, desk.core.engine, desk.ticks_added, seconds)
-        return report._asdict() | {"rejects": rejects}
+        return report._asdict() | {"rejects": rejects, "dashboard": address(self._settings)}
+
+    async def serve_read_side(self, services: Sequence[str], *, attached: bool) -> None:
+        """Run services of the read side until they are stopped; `attached`, no longer than standard input is open."""
+        async with open_log(self._settings) as log:
+            running = ReadServices(self._settings, log).run(services)
+            if attached:
+                log.connection.revive = None  # whoever started this process sees to the server
+                running = while_stdin_is_open(running)
+            await running
 
     async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
         """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,9 +23,9 @@ HALTED = "trading is halted"
 class Watch:
     """Collects what a running desk tells, and looks at its engine. Set `view` to hand events on to it."""
 
-    def __init__(self, desk: str, speed: str, ticks: int) -> None:
+    def __init__(self, desk: str, speed: str, ticks: int, dashboard: Callable[[], str] = str) -> None:
         self.view: LiveView | None = None
-        self._desk, self._speed, self._ticks = desk, speed, ticks
+        self._desk, self._speed, self._ticks, self._dashboard = desk, speed, ticks, dashboard
         self._done = 0
         self._commits: deque[float] = deque(maxlen=200)
         self._past: deque[tuple[float, int, int]] = deque()  # (seconds, ticks, events)
@@ -63,6 +64,7 @@ class Watch:
             account=_account(engine),
             positions=tuple(_position(engine, int(n)) for n in np.flatnonzero(book.positions["quantity"])),
             halted=HALTED if book.desk[0]["halted"] else "",
+            dashboard=self._dashboard(),
         )
 
     def _rates(self, events: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.embedded import NatsServer
+from adapters.embedded import NatsServer, PostgresServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +40,16 @@ def passable_tmp() -> Iterator[Path]:
     machine closes the folders above `tmp_path` to others."""
     with tempfile.TemporaryDirectory(prefix="cdb-test-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One running PostgreSQL for all tests of a process; use a desk (a schema) of your own, never stop it."""
+    with tempfile.TemporaryDirectory(prefix="cdb-test-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import InvalidInput
-from ops.bench import events, tape, trading
+from ops.bench import events, http, projections, tape, trading
 from ops.bench.figure import Figure
 
 BENCHMARKS: dict[str, Callable[[Path], AsyncIterator[Figure]]] = {
@@ -22,6 +22,11 @@ BENCHMARKS: dict[str, Callable[[Path], AsyncIterator[Figure]]] = {
     "admission": trading.admission,
     "rules": trading.rules,
     "backtest": trading.backtest,
+    "projection_rebuild": projections.projection_rebuild,
+    "as_of": projections.as_of,
+    "event_to_row": projections.event_to_row,
+    "http_status": http.http_status,
+    "http_orders": http.http_orders,
 }
 
 

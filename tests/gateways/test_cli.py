@@ -86,10 +86,14 @@ class Fake:
         return REPORT
 
     async def up(
-        self, wanted: Wanted | None, services: Any, progress: Any, console: Any, *, until_fed: bool
+        self, wanted: Wanted | None, services: Any, progress: Any, console: Any, *, until_fed: bool, dashboard: bool
     ) -> dict[str, Any] | None:
-        self._note(wanted=wanted, services=tuple(services), shown=console is not None, until_fed=until_fed)
+        shown = console is not None
+        self._note(wanted=wanted, services=tuple(services), shown=shown, until_fed=until_fed, dashboard=dashboard)
         return REPORT if wanted else None
+
+    async def serve_read_side(self, services: Any, *, attached: bool) -> None:
+        self._note(served=tuple(services), attached=attached)
 
     async def signals(self, symbol: Any, strategy: Any, start_ns: Any, end_ns: Any) -> list[Mapping[str, Any]]:
         self._note(symbol=symbol, strategy=strategy, start_ns=start_ns, end_ns=end_ns)

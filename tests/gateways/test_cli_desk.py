@@ -55,6 +55,7 @@ def test_what_is_not_chosen_stays_as_it_stands(fake: Fake, cdb: Callable[..., An
         (["serve", "ws"], ("ws",), False, False),
         (["serve", "ws", "--exit-when-done"], ("ws",), True, False),
         (["serve", "core"], ("core",), False, False),
+        (["serve", "ws", "core"], ("ws", "core"), False, False),
     ],
 )
 def test_up_runs_everything_and_serve_one_service(
@@ -63,6 +64,30 @@ def test_up_runs_everything_and_serve_one_service(
     assert cdb(*arguments)[0] == 0
     assert (fake.asked["services"], fake.asked["until_fed"], fake.asked["shown"]) == (services, until_fed, shown)
     assert (fake.asked["wanted"] is not None) == (arguments[0] == "up")  # what is served has no feed of its own accord
+
+
+def test_up_has_a_dashboard_beside_it_unless_nobody_wants_one(fake: Fake, cdb: Callable[..., Any]) -> None:
+    assert cdb("up")[0] == 0
+    assert fake.asked["dashboard"]
+    assert cdb("up", "--no-dashboard")[0] == 0
+    assert not fake.asked["dashboard"]
+    assert cdb("serve", "ws")[0] == 0
+    assert not fake.asked["dashboard"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "served", "attached"),
+    [
+        (["projector"], ("projector",), False),
+        (["api", "projector", "api"], ("api", "projector"), False),
+        (["projector", "api", "--attached"], ("projector", "api"), True),
+    ],
+)
+def test_the_read_side_is_served_by_itself(
+    fake: Fake, cdb: Callable[..., Any], arguments: list[str], served: tuple[str, ...], attached: bool
+) -> None:
+    assert cdb("serve", *arguments)[0] == 0
+    assert fake.asked == {"served": served, "attached": attached}
 
 
 def test_a_served_feed_is_passed_on(fake: Fake, cdb: Callable[..., Any]) -> None:
@@ -87,7 +112,9 @@ def test_a_person_reads_a_summary(fake: Fake, cdb: Callable[..., Any]) -> None:
         (["up", "--balance", "inf"], "--balance 'inf' is not a number"),
         (["up", "--param", "=5"], "--param '=5' is not NAME=VALUE"),
         (["up", "--price", "middle"], "--price 'middle' is not one of mid, bid, ask"),
-        (["serve", "web"], "service 'web' is not one of ws, core"),
+        (["serve", "web"], "service 'web' is not one of ws, core, projector, api"),
+        (["serve", "ws", "projector"], "projector and api never run in the process that trades"),
+        (["serve", "projector", "--feed", "demo"], "belong to `cdb serve ws`"),
         (["serve", "core", "--feed", "demo"], "belong to `cdb serve ws`"),
         (["serve", "core", "--exit-when-done"], "belong to `cdb serve ws`"),
         (["serve", "core", "--strategy", "ema_cross"], "belong to `cdb serve ws`"),

@@ -8,6 +8,7 @@ import pytest
 
 from domain.errors import DeskError, InvalidInput
 from gateways import cli_ledger
+from gateways.asked_moment import NOW, Asked
 from gateways.cli import run_app
 from ops.ledger_rows import event_row
 from tests import canonical
@@ -50,8 +51,8 @@ class Fake:
         finally:
             self.closed = True
 
-    async def status(self) -> dict[str, Any]:
-        self._note("status")
+    async def status(self, asked: Asked = NOW) -> dict[str, Any]:
+        self._note(asked)
         return self.found
 
     def _note(self, asked: Any) -> None:
@@ -148,7 +149,7 @@ def test_a_refusal_is_one_line_and_its_exit_code(fake: Fake, cdb: Callable[..., 
 
 def test_status_exits_by_the_problem_that_it_shows(fake: Fake, cdb: Callable[..., Any]) -> None:
     code, out, _ = cdb("status")
-    assert (code, fake.asked) == (6, "status")
+    assert (code, fake.asked) == (6, NOW)
     assert "Unavailable: the server is gone" in out
     code, out, _ = cdb("status", "--json")
     assert (code, json.loads(out)) == (6, STATUS)
@@ -156,3 +157,34 @@ def test_status_exits_by_the_problem_that_it_shows(fake: Fake, cdb: Callable[...
     assert cdb("status", "--json")[0] == 7
     fake.found = STATUS | {"problem": None}
     assert cdb("status", "--json")[0] == 0
+
+
+MAY = 1_527_688_800 * 10**9  # 2018-05-30T14:00Z
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ([], NOW),
+        (["--market-time", "2018-05-30T14:00Z"], Asked(market_time_ns=MAY)),
+        (["--recorded-time", "2018-05-30T16:00+02:00"], Asked(recorded_time_ns=MAY)),
+        (["--as-of", "MTptYWluOjE"], Asked(as_of="MTptYWluOjE")),
+    ],
+)
+def test_status_is_asked_for_a_moment(fake: Fake, cdb: Callable[..., Any], arguments: list[str], asked: Asked) -> None:
+    fake.found = STATUS | {"problem": None}
+    assert cdb("status", *arguments, "--json")[0] == 0
+    assert fake.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--market-time", "noon"], "--market-time 'noon' is not a time"),
+        (["--market-time", "2018-05-30", "--as-of", "x"], "--as-of and --market-time are two moments"),
+    ],
+)
+def test_no_moment_or_two_are_refused(fake: Fake, cdb: Callable[..., Any], arguments: list[str], said: str) -> None:
+    code, out, err = cdb("status", *arguments)
+    assert (code, out, fake.asked) == (2, "", None)
+    assert said in err

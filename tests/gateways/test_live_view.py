@@ -74,7 +74,7 @@ LOOKS = st.builds(
     st.lists(
         st.builds(Position, SYMBOLS, st.sampled_from(["buy", "sell"]), NANOS, NANOS, NANOS, NANOS, NANOS), max_size=9
     ).map(tuple),
-    WORDS,
+    WORDS, WORDS | st.just("http://127.0.0.1:8080/"),
 )  # fmt: skip
 SEQUENCES = st.lists(st.sampled_from(sorted(EVENTS)), max_size=40)
 
@@ -102,12 +102,24 @@ def test_the_same_look_and_events_give_the_same_frame() -> None:
 
 def test_words_from_outside_cannot_steer_the_terminal() -> None:
     hostile = "\x1b[2J\r\nall is well\x07\x9b1A\u202e"
-    drawn = text_of([changed("instruction_refused", 1, reason=hostile)], LOOK._replace(halted=hostile, desk=hostile))
+    look = LOOK._replace(halted=hostile, desk=hostile, dashboard=hostile)
+    drawn = text_of([changed("instruction_refused", 1, reason=hostile)], look)
     assert not set(drawn) & set("\x1b\r\x07\x9b\u202e")
     assert len(drawn.splitlines()) == 40
 
 
 # -- what it says ------------------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_is_named_with_how_to_get_in_or_why_it_is_not_there() -> None:
+    assert "dashboard" not in text_of([])
+    for width in (80, 120):
+        drawn = text_of([], LOOK._replace(dashboard="http://127.0.0.1:8080/"), width)
+        assert "dashboard http://127.0.0.1:8080/" in drawn
+        assert "cdb token create NAME --role operator" in drawn
+    drawn = text_of([], LOOK._replace(dashboard="not running: port 8080 is taken"))
+    assert "dashboard not running: port 8080 is taken" in drawn
+    assert "token" not in drawn
 
 
 def test_the_header_names_desk_time_speed_and_progress() -> None:

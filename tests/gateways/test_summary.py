@@ -51,6 +51,14 @@ def test_a_session_is_told_in_money_percent_trades_and_speed(shown: Shown) -> No
     assert not errors
 
 
+def test_the_way_to_the_dashboard_is_shown_where_there_is_one(shown: Shown) -> None:
+    assert "dashboard" not in shown()[0]
+    text, _ = shown(dashboard="http://127.0.0.1:8080/", desk="d2")
+    assert "cdb serve projector api --desk d2" in text
+    assert "http://127.0.0.1:8080/" in text
+    assert "cdb token create" in text
+
+
 def test_a_loss_has_a_minus_and_nothing_open_is_not_mentioned(shown: Shown) -> None:
     text, _ = shown(equity_nanos=95_000 * UNIT, balance_nanos=95_000 * UNIT)
     assert "-5,000.00 USD  -5.00 %" in text

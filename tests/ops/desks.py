@@ -30,6 +30,7 @@ from tests import canonical
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("ws", "core", "risk", "execution")
+READ_SIDE = ("projector", "api")
 DEADLINE_S = 40
 
 DESK = "main"
@@ -80,17 +81,19 @@ class Ended(NamedTuple):
 
 
 class Cdb:
-    """A data directory, and `cdb` commands on it, with health pages on ports that nobody else uses."""
+    """A data directory, and `cdb` commands on it, with health pages on ports that nobody else uses. With `dashboard`,
+    `up` has its read side beside it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.ports = {service: processes.free_port() for service in SERVICES}
+    def __init__(self, path: Path, *, dashboard: bool = False) -> None:
+        self.path, self._dashboard = path, dashboard
+        self.ports = {service: processes.free_port() for service in (*SERVICES, *READ_SIDE)}
         self._started: list[Process] = []
 
     async def start(self, *arguments: str) -> Process:
         ports = {f"CDB_{service.upper()}_PORT": str(port) for service, port in self.ports.items()}
+        alone = ("--no-dashboard",) if arguments[0] == "up" and not self._dashboard else ()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ops.main", "--data-dir", str(self.path), *arguments, cwd=ROOT,
+            sys.executable, "-m", "ops.main", "--data-dir", str(self.path), *arguments, *alone, cwd=ROOT,
             stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True, env=os.environ | ports,
         )  # fmt: skip
         self._started.append(process)
@@ -161,8 +164,12 @@ class Cdb:
         async with open_log(load(data_dir=self.path)) as log:
             yield log
 
+    def postgres(self) -> psutil.Process | None:
+        return processes.find("postgres", "-D", self.path / "postgres" / "data")
+
     def assert_nothing_is_left(self) -> None:
         assert self.server() is None
+        assert self.postgres() is None
         assert list((self.path / "users").iterdir()) == []
 
     async def close(self) -> None:
@@ -171,8 +178,9 @@ class Cdb:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if (server := self.server()) is not None:
-            processes.kill(server)
+        for server in (self.server(), self.postgres()):
+            if server is not None:
+                processes.kill(server)
 
 
 async def ended(process: Process) -> Ended:

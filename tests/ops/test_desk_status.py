@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -18,13 +19,18 @@ from adapters.subjects import STREAMS
 from domain.account import equity_of
 from domain.engine import Engine
 from domain.errors import InvalidInput, TapeBroken, Unavailable
-from domain.ports import LedgerEnd, Recorded
+from domain.operations import Recovery, ServiceFailed, ServiceStopped, Severity
+from domain.ports import Append, LedgerEnd, Message, Recorded
 from domain.snapshot import save
+from domain.tape import utc
+from gateways.asked_moment import Asked
 from gateways.halt_latch import HaltLatch
-from ops import desk_status
+from ops import desk_status, ledger_queries
 from ops.desk_status import SERVICES, latch_row, service_row, state_of
 from ops.health import Health, serve_health
+from ops.ledger_queries import LedgerQueries
 from ops.settings import Settings, load
+from projections.as_of import AsOf
 from tests import canonical
 from tests.ops.desks import write_tape
 
@@ -163,6 +169,122 @@ async def test_a_desk_without_limits_has_no_room_to_tell() -> None:
     account = (await state_of(log, "main"))["account"]
     assert (account["daily_room"], account["profit_target"]) == (None, None)
     assert account["total_room"]["left"] == "10000.000000000"
+
+
+# -- the past ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+async def test_the_past_is_what_the_desk_said_then(snapshot: bool) -> None:
+    """At a record in the middle of a block, at an instruction, at the first and at the last record."""
+    log, _ = await desk()
+    if snapshot:
+        _, halfway = await desk(3_000)
+        await SnapshotStore(log, "main").save(save(halfway))
+    for until in [1, 10, 333, 640, 2_011, 2_300, 2_999, 3_000, 3_001, 5_670, END]:
+        then, engine = await desk(until)
+        said = await state_of(then, "main")
+        asked = Asked(as_of=AsOf(until, engine.number).token("main"))
+        assert await state_of(log, "main", asked) == said | {"as_of": asked.as_of, "recorded_time": ANY}
+
+
+async def test_a_market_time_shows_all_that_was_on_the_tape_by_then() -> None:
+    script = [*canonical.opening(1, ["ema_cross"], trading=True), canonical.with_minutes(canonical.market_ticks(900))]
+    log, _ = await desk(canonical.length(script), script)
+    for until in (100, 640, 1_000):
+        _, engine = await desk(until, script)
+        found = await state_of(log, "main", Asked(market_time_ns=engine.time_ns))
+        assert int(found["tape_end"].removeprefix("tape:")) >= until
+        assert found["market_time"] == utc(engine.time_ns)
+        before = await state_of(log, "main", Asked(market_time_ns=engine.time_ns - 1))
+        assert int(before["tape_end"].removeprefix("tape:")) < until
+        assert (found["undecided"], before["undecided"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked(market_time_ns=1), "before the tape of desk main: it begins at"),
+        (Asked(recorded_time_ns=1), "before the tape of desk main: it was first written at"),
+        (Asked(as_of="MTpvdGhlcjo1OjU6MDow"), "is a moment of desk other, this is desk main"),
+        (Asked(as_of=AsOf(END + 1, 1).token("main")), "lies ahead of the log"),
+        (Asked(as_of="yesterday"), "is no moment; give one that an answer carried"),
+    ],
+)
+async def test_a_moment_that_never_was_is_refused(asked: Asked, said: str) -> None:
+    log, _ = await desk()
+    with pytest.raises(InvalidInput, match=said):
+        await state_of(log, "main", asked)
+
+
+async def test_a_difference_is_what_became_of_the_account_and_of_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, _ = await desk()
+
+    @asynccontextmanager
+    async def opened(_: Settings) -> AsyncIterator[MemoryLog]:
+        yield log
+
+    monkeypatch.setattr(ledger_queries, "open_log", opened)
+    asking = LedgerQueries()
+    asking._settings = load()
+    moments = [Asked(as_of=AsOf(until, (await desk(until))[1].number).token("main")) for until in (2_011, 2_300)]
+    before, after = [await state_of(log, "main", asked) for asked in moments]
+    found = await asking.difference(*moments)
+    assert (found["from"]["as_of"], found["to"]["as_of"]) == (moments[0].as_of, moments[1].as_of)
+    changes = {tuple(change["path"]): (change["before"], change["after"]) for change in found["changes"]}
+    assert changes["halted",] == (True, False)
+    assert changes["account", "equity"] == (before["account"]["equity"], after["account"]["equity"])
+    [was], [became] = before["positions"], after["positions"]
+    assert changes["positions", "EURUSD", "price"] == (was["price"], became["price"])
+    placed = [path for path, (gone, _) in changes.items() if path[0] == "orders" and gone is None]
+    assert {path[1] for path in placed} == {o["id"] for o in after["orders"]} - {o["id"] for o in before["orders"]}
+    assert not {path[0] for path in changes} & {"as_of", "market_time", "recorded_time", "tape_end", "last_events"}
+    assert (await asking.difference(moments[1], moments[1]))["changes"] == []
+    assert json.loads(json.dumps(found)) == found
+
+
+async def test_the_past_has_no_services_and_no_latch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, _ = await desk()
+
+    @asynccontextmanager
+    async def opened(_: Settings) -> AsyncIterator[MemoryLog]:
+        yield log
+
+    monkeypatch.setattr(desk_status, "open_log", opened)
+    HaltLatch(tmp_path / "halts", "main").set("ann", "stop")
+    asked = settings(tmp_path, free_port())
+    then = await desk_status.status(asked, Asked(as_of=AsOf(640, 0).token("main")))
+    assert (then["newest"], then["services"], then["latched"]) == (False, [], None)
+    now = await desk_status.status(asked)
+    assert (now["newest"], len(now["services"]), now["latched"]["reason"]) == (True, len(SERVICES), "stop")
+
+
+async def test_a_read_side_that_died_says_why_where_its_services_are_not_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _ = await desk()
+
+    @asynccontextmanager
+    async def opened(_: Settings) -> AsyncIterator[MemoryLog]:
+        yield log
+
+    monkeypatch.setattr(desk_status, "open_log", opened)
+    asked = settings(tmp_path, free_port())
+    failed = ServiceFailed(
+        service="read_side", occurred_at_ns=1, error="Unavailable", severity=Severity.MEDIUM, recovery=Recovery.RETRY,
+        message="desk main: the process of projector and api ended (killed by signal 9)", retry_seconds=0.1,
+    )  # fmt: skip
+    of_another = failed.model_copy(update={"message": "desk d2: the process of projector and api ended"})
+    reasons = []
+    stopped = ServiceStopped(service="read_side", occurred_at_ns=2, reason="shutdown")
+    for event in (failed, of_another, stopped):
+        sequence = (await log.last("ops.read_side") or Message("", 0, 0, {}, b"")).sequence
+        await log.append(Append("ops.read_side", event.model_dump_json().encode(), {}, sequence))
+        rows = {row["service"]: row for row in (await desk_status.status(asked))["services"]}
+        assert rows["ws"]["reason"] is None
+        assert rows["projector"]["reason"] == rows["api"]["reason"]
+        reasons.append((rows["api"]["reason"], rows["api"]["what_to_do"] is not None))
+    assert reasons == [(failed.message, True), (None, False), (None, False)]
 
 
 def test_a_waiting_halt_is_told_and_looking_makes_no_folder(tmp_path: Path) -> None:

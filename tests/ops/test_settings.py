@@ -29,6 +29,7 @@ def test_the_services_listen_on_loopback_ports_of_their_own():
     settings = load()
     assert settings.host == "127.0.0.1"
     assert [settings.ws_port, settings.core_port, settings.risk_port, settings.execution_port] == [*range(8000, 8004)]
+    assert (settings.projector_port, settings.api_port) == (8004, 8080)
 
 
 def test_breakers_have_five_failures_thirty_seconds_and_three_successes():

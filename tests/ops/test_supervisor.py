@@ -350,8 +350,8 @@ async def test_a_shutdown_in_the_middle_of_a_recovery_leaves_nothing_behind(mome
 
 async def test_a_component_without_recovery_is_refused_before_anything_runs() -> None:
     shop, core = Shop(), Failing()
-    with pytest.raises(InvalidInput, match="component 'api' has no recovery"):
-        await shop.run(core=core, api=core)
+    with pytest.raises(InvalidInput, match="component 'mail' has no recovery"):
+        await shop.run(core=core, mail=core)
     assert (core.lives, shop.events) == (0, [])
 
 

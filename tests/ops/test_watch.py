@@ -49,9 +49,15 @@ def look(running: Running, view: Watch | None = None) -> Any:
 
 def test_a_desk_that_has_not_begun_can_be_looked_at() -> None:
     seen = Watch("main", "live", 0).look(core(MemoryLog()))
-    assert (seen.quotes, seen.positions, seen.halted, seen.events) == ((), (), "", 0)
+    assert (seen.quotes, seen.positions, seen.halted, seen.events, seen.dashboard) == ((), (), "", 0, "")
     assert seen.account.daily is seen.account.total is None
     assert seen.ticks_per_second == seen.commit_p50_ms == 0.0
+
+
+def test_the_dashboard_is_asked_for_at_every_look(running: Running) -> None:
+    said = iter(["http://127.0.0.1:8080/", "not running: it was killed"])
+    view = Watch("main", "max", 10, lambda: next(said))
+    assert [look(running, view).dashboard for _ in range(2)] == ["http://127.0.0.1:8080/", "not running: it was killed"]
 
 
 def test_a_flat_desk_shows_its_prices_account_and_room(running: Running) -> None:

@@ -1,0 +1,1 @@
+"""The parts of the HTTP API; gateways/http_api.py puts them together."""

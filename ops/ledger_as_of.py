@@ -1,0 +1,148 @@
+"""A desk's ledger as it was at a moment: the tree of an event, pages of events, and events as they become visible."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from adapters.tape_log import StoredTape
+from domain.errors import TapeBroken, Unavailable
+from domain.events import InstructionApplied, InstructionRefused, LedgerEvent
+from domain.ports import Log
+from domain.tape import position
+from gateways.api_desk import Change, Wanted
+from ops.ledger_queries import OrderSymbols, chain_of, decided_at, parse_id
+from ops.ledger_reader import FIRST_WINDOW, LedgerReader
+from ops.ledger_rows import event_row
+from ops.tape_lookup import account_currency
+from ops.visible import Visible
+from projections.answers import Answer
+from projections.as_of import AsOf
+from projections.queries import Page
+
+KEPT_CHANGES = 5_000  # for streams that are nearly current
+
+
+class LedgerAsOf(LedgerReader):
+    """A ledger that ends where it ended at a moment."""
+
+    def __init__(self, log: Log, desk: str, until: int) -> None:
+        super().__init__(log, desk)
+        self._until = until
+
+    async def end(self) -> int:
+        return self._until
+
+    async def at(self, number: int) -> LedgerEvent | None:
+        return await super().at(number) if number <= self._until else None
+
+    async def before(self, reached: Callable[[LedgerEvent], bool]) -> int:
+        return min(await super().before(reached), self._until)
+
+
+async def why_at(log: Log, desk: str, text: str, at: AsOf) -> Answer | None:
+    """As ops.ledger_queries.why, up to a moment; None for what there was not."""
+    wanted, reader, tape = parse_id(text, desk), LedgerAsOf(log, desk, at.ledger), StoredTape(log, desk)
+    if wanted.number > (at.tape if wanted.on_tape else at.ledger):
+        return None
+    answer: dict[str, Any] = {"desk": desk, "ledger_end": position(desk, at.ledger) if at.ledger else None}
+    answer["currency"] = await account_currency(tape)
+    if wanted.on_tape:
+        return answer | await decided_at(reader, tape, wanted.number)
+    asked = await reader.at(wanted.number)
+    if asked is None:
+        if wanted.number < await reader.first():
+            return None
+        raise TapeBroken(
+            f"event {position(desk, wanted.number)} was durable and is gone; run `cdb verify`, and restore the store "
+            "from a backup"
+        )
+    return answer | await chain_of(reader, tape, asked, at.ledger)
+
+
+async def events_at(log: Log, desk: str, wanted: Wanted, at: AsOf, before: int | None, limit: int) -> Page:
+    """See gateways.api_desk.ApiDesk.events."""
+    reader = LedgerAsOf(log, desk, at.ledger)
+    after, until = await _bounds(reader, wanted, before)
+    symbols, tape = OrderSymbols(reader), StoredTape(log, desk)
+    window = FIRST_WINDOW if any(wanted[:4]) else limit + 1
+    rows: list[Answer] = []
+    while len(rows) <= limit and until > after:
+        lines = await reader.newest(after, until, limit + 1, lambda line: _may_match(wanted, line), window)
+        for line in reversed(lines):
+            row = await symbols.row(line, wanted.symbol)
+            if row and (wanted.actor is None or await _said_by(tape, reader.event(line), wanted.actor)):
+                rows.append(row | {"number": line.number})
+        until = lines[0].number - 1 if len(lines) > limit else after
+    page, more = rows[:limit], len(rows) > limit
+    below = page[-1]["number"] if more else None
+    return Page([{name: value for name, value in row.items() if name != "number"} for row in page], below)
+
+
+async def _bounds(reader: LedgerReader, wanted: Wanted, before: int | None) -> tuple[int, int]:
+    """Numbers after which, and up to which, wanted events can stand."""
+    after, until = await reader.first() - 1, await reader.end()
+    if before is not None:
+        until = min(until, before - 1)
+    if wanted.correlation:
+        after = max(after, wanted.correlation - 1)
+    start_ns, end_ns = wanted.start_ns, wanted.end_ns
+    if start_ns is not None:
+        after = max(after, await reader.before(lambda event: event.occurred_at_ns >= start_ns))
+    if end_ns is not None:
+        until = min(until, await reader.before(lambda event: event.occurred_at_ns >= end_ns))
+    return after, until
+
+
+def _may_match(wanted: Wanted, line: bytes) -> bool:
+    """Can the event in this line be one? Read from its bytes; a move does not say its symbol."""
+    if wanted.correlation and f'"correlation":{wanted.correlation},'.encode() not in line:
+        return False
+    if wanted.types and not any(f'"type":"{name}"'.encode() in line for name in wanted.types):
+        return False
+    if wanted.actor and b'"instruction_id":' not in line:
+        return False
+    return not wanted.symbol or f'"symbol":"{wanted.symbol}"'.encode() in line or b'"type":"order_moved"' in line
+
+
+async def _said_by(tape: StoredTape, event: LedgerEvent, actor: str) -> bool:
+    if not isinstance(event, InstructionApplied | InstructionRefused):
+        return False
+    instruction, _ = await tape.instruction(event.ordinal)
+    return instruction.actor == actor
+
+
+class Changes:
+    """The ledger's events as they become visible. The newest are kept, so that many who listen read once."""
+
+    def __init__(self, log: Log, visible: Visible) -> None:
+        self._visible = visible
+        self._reader = LedgerReader(log, visible.desk)
+        self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._reading = asyncio.Lock()
+
+    async def follow(self, after: int | None) -> AsyncGenerator[list[Change], None]:
+        """See gateways.api_desk.ApiDesk.changes."""
+        if after is None:
+            after = self._visible.now().at.ledger
+        while True:
+            until = await self._visible.ledger_beyond(after)
+            page = await self._page(after, until)
+            after = page[-1].number
+            yield page
+
+    async def _page(self, after: int, until: int) -> list[Change]:
+        async with self._reading:
+            if self._kept and self._kept[0].number <= after + 1 <= self._kept[-1].number:
+                return [change for change in self._kept if after < change.number <= until]
+            async with aclosing(self._reader.between(after, until)) as pages:
+                lines = await anext(pages, None)
+            if not lines:
+                raise Unavailable(f"the log does not have ledger event {after + 1} yet; ask again in a moment")
+            page = [Change(line.number, event_row(self._reader.event(line), self._visible.desk)) for line in lines]
+            if self._kept and page[0].number > self._kept[-1].number + 1:
+                self._kept.clear()  # the window is where the newest are read, not where somebody began long ago
+            if not self._kept or page[0].number == self._kept[-1].number + 1:
+                self._kept.extend(page)
+            return page

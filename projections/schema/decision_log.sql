@@ -1,0 +1,51 @@
+CREATE TABLE instructions (
+    ordinal        bigint NOT NULL,  -- on the tape
+    id             text   NOT NULL,
+    kind           text   NOT NULL,
+    actor          text   NOT NULL,
+    authority      text   NOT NULL,
+    at_ns          bigint NOT NULL,
+    reason         text,             -- of a halt and its end
+    content        jsonb  NOT NULL,  -- what else it says; `entries` of a calendar is their number
+    since          bigint NOT NULL,
+    until          bigint NOT NULL,
+    PRIMARY KEY (ordinal, since)
+);
+CREATE INDEX ON instructions (id);
+CREATE INDEX ON instructions (at_ns);
+
+CREATE TABLE answers (
+    instruction_id text    NOT NULL,
+    number         bigint  NOT NULL,  -- of the ledger event
+    kind           text    NOT NULL,
+    applied        boolean NOT NULL,
+    reason         text,              -- why it was refused
+    at_ns          bigint  NOT NULL,
+    since          bigint  NOT NULL,
+    until          bigint  NOT NULL,
+    PRIMARY KEY (instruction_id, since)
+);
+CREATE INDEX ON answers (number);
+
+CREATE TABLE breaches (
+    number         bigint  NOT NULL,  -- of the ledger event
+    limit_name     text    NOT NULL,  -- daily_loss, max_loss, news_trading
+    value          bigint  NOT NULL,  -- equity in nanos; of news_trading ns to the release
+    bound          bigint  NOT NULL,  -- what the value must not pass, in its unit
+    symbol         text,              -- whose quote or fill it was; NULL at midnight
+    halted         boolean NOT NULL,
+    at_ns          bigint  NOT NULL,
+    since          bigint  NOT NULL,
+    until          bigint  NOT NULL,
+    PRIMARY KEY (number, since)
+);
+
+CREATE TABLE verdict_counts (
+    policy         text   NOT NULL,  -- name@version
+    rule           text   NOT NULL,  -- '': verdicts approved; 'refused': verdicts refused; else a rule
+    count          bigint NOT NULL,  -- of a rule: how often it refused
+    since          bigint NOT NULL,
+    until          bigint NOT NULL,
+    PRIMARY KEY (policy, rule, since)
+);
+CREATE UNIQUE INDEX ON verdict_counts (policy, rule) WHERE until = 9223372036854775807;
