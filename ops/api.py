@@ -12,22 +12,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from adapters.token_log import TokenLog
-from domain.errors import DeskError, InvalidInput, Unavailable
+from domain.errors import InvalidInput, Unavailable
 from domain.instructions import TradingHalted
 from domain.instruments import canonical_symbol
 from domain.ports import Log
 from gateways.api_desk import Change, Moment, Principal, Timeframe, Wanted
 from gateways.dashboard import mount
-from gateways.halt_latch import MAX_REASON, HaltLatch
 from gateways.http_api import create_app
-from ops.composition import open_postgres, open_running
-from ops.control import instruct
+from ops.composition import open_postgres
 from ops.desk_status import SERVICES, service_row
+from ops.halting import halt_reason, stop_desk
 from ops.health import VERSION, listen
 from ops.ledger_as_of import Changes, events_at, why_at
 from ops.listening import Listening
 from ops.moments import Moments
-from ops.services import halt_latch
 from ops.settings import Settings
 from ops.tape_bars import bars_of, warm_up
 from ops.turns import Turns
@@ -37,7 +35,6 @@ from projections.as_of import AsOf
 from projections.queries import Page
 
 WAIT_S = 1.0  # for a moment that the log has and the read models do not
-STOP_S = 3.0  # how long a halt waits for a server that is away, before it is latched
 MOMENTS_KEPT = 4_096
 READING_THE_LOG = 4  # at once: NATS cuts off a client that lets more than 64 MiB wait
 
@@ -165,16 +162,9 @@ async def halted(settings: Settings, by: Principal, reason: str, flatten: bool) 
     """Stop trading now: by the running sequencer, else by a latch that stops the desk before its next record."""
     halt = TradingHalted(
         id=f"api-{uuid.uuid4().hex}", actor=by.name, authority=by.role, occurred_at_ns=0,
-        reason=reason.strip()[:MAX_REASON] or "no reason given", flatten=flatten,
+        reason=halt_reason(reason), flatten=flatten,
     )  # fmt: skip
-    desk, latch = settings.desk, HaltLatch(settings.data_dir / "halts", settings.desk)
-    try:
-        async with open_running(settings, STOP_S) as log:
-            return (await instruct(log, desk, halt, latch, also_resting=False, answer_s=STOP_S))._asdict()
-    except Exception as error:  # whatever it is, the desk must stop
-        why = str(error) if isinstance(error, DeskError) else f"{type(error).__name__}: {error}"
-        waits = await asyncio.to_thread(lambda: halt_latch(settings).set(halt.actor, halt.reason, flatten=flatten))
-        return {"latched": str(waits), "reason": why}
+    return dict(await stop_desk(settings, halt))
 
 
 async def looked_at(settings: Settings) -> list[Answer]:

@@ -6,13 +6,14 @@ who was first, and the other one loads it and goes on from there. What was not w
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from adapters.facts import Facts
 from adapters.projection_store import ProjectionStore, Stretch
 from domain.errors import Conflict, Unavailable
 from domain.ports import Checkpoint, FactPage, Source
+from gateways.waiting import or_none
 from ops.rebuild import rebuild_all
 from projections.catalogue import fingerprint
 from projections.projection import Folding, ReadModel, event_names
@@ -72,8 +73,8 @@ class Projector:
         wanted = event_names(fold for _, fold in folds)
         after = min(folding.position for _, folding in running)
         stood_at, written = {name: folding.position for name, folding in running}, time.monotonic()
-        async with aclosing(self._facts.follow(source, after, wanted)) as pages:
-            async for page in _or_none(pages, FLUSH_S):
+        async with aclosing(or_none(self._facts.follow(source, after, wanted), FLUSH_S)) as pages:
+            async for page in pages:
                 if page:
                     last = page
                     for _, folding in running:
@@ -94,24 +95,6 @@ class Projector:
         async with self._written:
             self.positions[source] = min(folding.position for _, folding in running)
             self._written.notify_all()
-
-
-async def _or_none(pages: AsyncGenerator[FactPage, None], seconds: float) -> AsyncGenerator[FactPage | None, None]:
-    """The pages, and None whenever none came for so long."""
-    coming: asyncio.Task[FactPage] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(pages))
-            await asyncio.wait([coming], timeout=seconds)
-            if coming.done():
-                page, coming = coming.result(), None
-                yield page
-            else:
-                yield None
-    finally:
-        if coming:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
 
 
 def _checkpoint(folding: Folding, page: FactPage) -> Checkpoint:

@@ -11,17 +11,17 @@ from typing import Any
 from rich.console import Console
 
 from adapters.progress import only_one
-from domain.errors import DeskError, InvalidInput
+from domain.errors import InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
 from domain.policy import POLICIES
 from domain.ports import Log
 from gateways.feeds.news import calendar_parts
-from gateways.halt_latch import MAX_REASON, HaltLatch
 from gateways.live_view import TOKEN_ADVICE, LiveView
 from gateways.terminal import Progressing, err
 from gateways.wanted import Wanted
-from ops.composition import open_log, open_running
-from ops.control import Outcome, as_text, instruct, order_requested, said
+from ops.composition import open_log
+from ops.control import Outcome, instruct, order_requested, said
+from ops.halting import halt_reason, stop_desk
 from ops.ledger_reader import LedgerReader
 from ops.ledger_rows import event_row
 from ops.plans import Unfed, calendar_of, open_plan
@@ -37,7 +37,6 @@ from ops.watch import Watch
 log = logging.getLogger("cdb.trading")
 
 JUDGED = ("signal_assessed", "order_placed")
-STOP_S = 2.0  # how long a halt waits for a server that is away, before it is latched; and then for its answer
 
 
 class TradingOperations:
@@ -114,16 +113,8 @@ class TradingOperations:
     async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]:
         """Stop trading now: by the running sequencer; whatever is in the way of that, a latch stops the desk before
         its next record."""
-        desk, latch = self._settings.desk, HaltLatch(self._settings.data_dir / "halts", self._settings.desk)
-        halt = said(TradingHalted, reason=as_text(reason).strip()[:MAX_REASON] or "no reason given", flatten=flatten)
-        try:
-            async with open_running(self._settings, STOP_S) as store:
-                return (await instruct(store, desk, halt, latch, also_resting=False, answer_s=STOP_S))._asdict()
-        except Exception as error:  # whatever it is, the desk must stop
-            why = str(error) if isinstance(error, DeskError) else f"{type(error).__name__}: {error}"
-            log.debug("the halt could not be delivered", exc_info=error)
-            waits = halt_latch(self._settings).set(halt.actor, halt.reason, flatten=flatten)
-            return {"latched": str(waits), "reason": why}
+        halt = said(TradingHalted, reason=halt_reason(reason), flatten=flatten)
+        return await stop_desk(self._settings, halt)
 
     async def resume(self, reason: str) -> Mapping[str, Any]:
         """End every halt."""

@@ -1,6 +1,5 @@
 """Server-sent events: ledger events as they become visible, from wherever a reader left off."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -9,6 +8,7 @@ from pydantic_core import to_json
 
 from domain.errors import DeskError
 from gateways.api_desk import Change
+from gateways.waiting import or_none
 
 HEARTBEAT_S = 15.0
 MEDIA_TYPE = "text/event-stream"
@@ -26,7 +26,7 @@ async def stream(
     on, and when the desk cannot: whoever comes again with the last id misses nothing."""
     yield b"retry: %d\n\n" % RETRY_MS
     with contextlib.suppress(DeskError):
-        async with aclosing(_or_none(changes, heartbeat_s)) as pages:
+        async with aclosing(or_none(changes, heartbeat_s)) as pages:
             async for page in pages:
                 if not await may_read():
                     return
@@ -44,25 +44,3 @@ def _text(page: Sequence[Change], types: Collection[str]) -> bytes:
     if types and page[-1].row["type"] not in types:
         parts.append(b"id: %b\n\n" % page[-1].row["id"].encode())
     return b"".join(parts)
-
-
-async def _or_none(
-    changes: AsyncGenerator[list[Change], None], seconds: float
-) -> AsyncGenerator[list[Change] | None, None]:
-    """The pages, and None whenever none came for so long."""
-    coming: asyncio.Task[list[Change]] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(changes))
-            await asyncio.wait([coming], timeout=seconds)
-            if coming.done():
-                page, coming = coming.result(), None
-                yield page
-            else:
-                yield None
-    finally:
-        if coming:
-            coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await coming
-        await changes.aclose()

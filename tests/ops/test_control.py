@@ -30,7 +30,7 @@ from domain.instructions import (
 )
 from gateways.halt_latch import HaltLatch
 from gateways.sequencer import Sequencer
-from ops import trading
+from ops import halting
 from ops.control import ANSWER_S, Outcome, instruct, order_requested, refuse_impossible, said
 from ops.datasets import ingest
 from ops.desk import Desk
@@ -314,8 +314,8 @@ async def test_whatever_is_in_the_way_of_a_halt_it_is_latched(
     async def fail(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(trading, "instruct", fail)
-    monkeypatch.setattr(trading, "open_running", nothing)
+    monkeypatch.setattr(halting, "instruct", fail)
+    monkeypatch.setattr(halting, "open_running", nothing)
     told = await Desk(data_dir=tmp_path / "data").halt("fire", flatten=flatten)
     assert str(error) in told["reason"]
     assert isinstance(error, DeskError) or told["reason"].startswith(f"{type(error).__name__}: ")

@@ -3,17 +3,14 @@
 import asyncio
 import contextlib
 import json
-import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
 from adapters.facts import Facts
 from adapters.memory import MemoryLog
-from adapters.postgres_server import PostgresServer
 from adapters.projection_store import ProjectionStore, Stretch
 from domain.errors import Conflict, Unavailable
 from domain.ports import END, Checkpoint
@@ -28,21 +25,6 @@ from tests.projections.folds import golden
 MODELS = READ_MODELS
 EVENTS = len(ledgers.LINES)
 HALF = EVENTS // 2
-
-
-@pytest.fixture
-async def pool(postgres_server: PostgresServer) -> AsyncIterator[Any]:
-    async with asyncpg.create_pool(postgres_server.dsn, min_size=1) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def store(pool: Any) -> AsyncIterator[ProjectionStore]:
-    """The read models of a desk that no other test knows."""
-    store = ProjectionStore(pool, f"test-{uuid.uuid4().hex[:12]}")
-    await store.prepare()
-    yield store
-    await pool.execute(f"DROP SCHEMA IF EXISTS {store.schema} CASCADE")
 
 
 @asynccontextmanager

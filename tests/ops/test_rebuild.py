@@ -1,9 +1,8 @@
 """Building read models anew, several in one pass: as a fold from zero says, whatever happens meanwhile."""
 
 import gc
-import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,6 @@ import asyncpg
 import pytest
 
 from adapters.facts import Facts
-from adapters.postgres_server import PostgresServer
 from adapters.projection_store import ProjectionStore
 from domain.errors import Unavailable
 from domain.ports import Fact, FactPage, Source
@@ -27,21 +25,6 @@ EVENTS = len(ledgers.LINES)
 HALF = EVENTS // 2
 PAGE = 100
 SOURCES = {fold.source for model in READ_MODELS for fold in model.folds}
-
-
-@pytest.fixture
-async def pool(postgres_server: PostgresServer) -> AsyncIterator[Any]:
-    async with asyncpg.create_pool(postgres_server.dsn, min_size=1) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def store(pool: Any) -> AsyncIterator[ProjectionStore]:
-    """The read models of a desk that no other test knows."""
-    store = ProjectionStore(pool, f"test-{uuid.uuid4().hex[:12]}")
-    await store.prepare()
-    yield store
-    await pool.execute(f"DROP SCHEMA IF EXISTS {store.schema} CASCADE")
 
 
 class Told(Facts):
