@@ -178,8 +178,9 @@ async def test_a_lost_postgresql_answers_again_behind_its_breaker_within_thirty_
         async with open_pool(dsn, breaker) as pool:
             while True:
                 async with pool.connection() as connection:
-                    answers.append(await connection.fetchval("SELECT 1"))
-                health.ready("postgres")
+                    answer = await connection.fetchval("SELECT 1")
+                    health.ready("postgres")
+                    answers.append(answer)
 
     dsn = await asyncio.to_thread(servers.postgres)
     supervisor = Supervisor(health, record=events.append, restarts={"postgres": start})
