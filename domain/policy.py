@@ -170,7 +170,7 @@ POLICY = np.dtype([(name, "<i8") for part in _PARTS for name in type(Policy.mode
 
 def _number(annotation: Any, value: Any) -> int:
     if isinstance(value, tuple):
-        return sum(SESSION_MARKS[session] for session in value)
+        return sum(SESSION_MARKS[session] for session in set(value))  # a name said twice is no other session
     if get_origin(annotation) is Literal:
         return get_args(annotation).index(value)
     return NO_LIMIT if value is None else int(value)

@@ -25,6 +25,11 @@ def pips(thousandths: int) -> str:
     return f"{_trimmed(thousandths, 3)} pips"
 
 
+def thousandths(value: int) -> str:
+    """A number that is kept in thousandths: `2.5`."""
+    return _trimmed(value, 3)
+
+
 def duration(nanos: int) -> str:
     """A length of time, exact: `2 h`, `5 min`, `1 min 30.5 s`."""
     minutes, rest = divmod(nanos, 60 * _SECOND)

@@ -55,7 +55,11 @@ Exact = Annotated[Decimal, Field(max_digits=18, decimal_places=9), AfterValidato
 
 
 class Parameters(BaseModel):
-    """Base of every handler's parameters: frozen, unknown fields refused."""
+    """Base of every handler's parameters: frozen, unknown fields refused.
+
+    A field may say `json_schema_extra={"tightens": "up"}` (or "down") where it is certain that moving it that way only
+    leaves signals out and makes none more confident; every other change of a parameter needs a signature.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -18,7 +18,13 @@ from domain.tape import Ticks
 class M1Retest(RetestParameters):
     """Parameters of m1_retest; the swings are those of M1 bars, so the window is shorter."""
 
-    window_bars: int = Field(30, ge=1, le=1_440, description="M1 bars within which the retest must come")
+    window_bars: int = Field(
+        30,
+        ge=1,
+        le=1_440,
+        description="M1 bars within which the retest must come",
+        json_schema_extra={"tightens": "down"},
+    )
 
 
 @kernel

@@ -69,7 +69,13 @@ class RetestParameters(Parameters):
 
     reach: int = Field(2, ge=1, le=MAX_REACH, description="bars on either side of a fractal")
     min_break_points: int = Field(1, ge=0, le=10_000, description="a close must lie this far beyond the swing")
-    window_bars: int = Field(60, ge=1, le=1_440, description="M1 bars within which the retest must come")
+    window_bars: int = Field(
+        60,
+        ge=1,
+        le=1_440,
+        description="M1 bars within which the retest must come",
+        json_schema_extra={"tightens": "down"},
+    )
     tolerance_pips: Exact = Field(Decimal("0.8"), ge=0, le=1_000, description="either way of the level")
     trigger_pips: Exact = Field(Decimal("0.8"), gt=0, le=1_000, description="beyond the touch bar's extreme")
     buffer_pips: Exact = Field(Decimal("0.2"), ge=0, le=1_000, description="of the stop beyond the extreme")
