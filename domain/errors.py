@@ -68,3 +68,13 @@ class Diverged(DeskError):
             "nothing was appended. Run `cdb verify` and compare engine versions."
         )
         self.number, self.position, self.recorded, self.recomputed = number, position, recorded, recomputed
+
+
+class Refused(DeskError):
+    """Governance says no. `code` is the rule in one word, as it is recorded: `forged`, `expired`, `not_permitted`."""
+
+    exit_code = 8
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

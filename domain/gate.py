@@ -1,0 +1,224 @@
+"""The decision gate: what becomes of a draft, of a signature, of a granted proposal. Pure: time, nonce and what stands
+are arguments; what comes out are events, or Refused with the rule that says no.
+
+No command of an agent reaches an effect but through `decided`, which takes a signature, or `cleared`, which finds
+nothing in it that needs one.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.agents import USER, Actor, refuse_unpermitted
+from domain.aggregate import Event
+from domain.approval import Question, Signed, args_hash, check_answer, verify
+from domain.commands import DOCUMENT_BYTES_MAX, Command
+from domain.errors import Refused
+from domain.governance import Governance
+from domain.presentation import present
+from domain.proposal import (
+    Before,
+    Decision,
+    Proposal,
+    ProposalApplying,
+    ProposalApproved,
+    ProposalCleared,
+    ProposalDrafted,
+    ProposalExpired,
+    ProposalPresented,
+    ProposalRejected,
+    ProposalWithdrawn,
+    Shown,
+)
+
+SIGNED_WITHIN_NS = 10 * 60 * 1_000_000_000  # a signature is made at the moment of deciding
+
+
+class Draft(BaseModel):
+    """What somebody proposes. `reason` and `effects` are his own words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: Command
+    reason: str = Field(min_length=1, max_length=4_000)
+    effects: tuple[str, ...] = Field((), max_length=30)
+    rollback: Command | None = None
+    rolls_back: str = ""
+    run: str = ""
+
+
+class Standing(NamedTuple):
+    """What stands of what a command changes, gathered at the moment of the token `base`. `fields` is what it replaces,
+    `widens` what of the change needs a signature, `diffs` the documents' unified diffs."""
+
+    base: str
+    before: Before
+    fields: Mapping[str, Any]
+    widens: tuple[str, ...]
+    diffs: Mapping[str, str]
+
+
+def hash_of(command: Command) -> str:
+    """The canonical hash of a command with all its arguments."""
+    return args_hash(command.model_dump(mode="json"))
+
+
+def shown_of(proposal: ProposalDrafted, standing: Standing) -> Shown:
+    """What is shown for a proposal while this stands."""
+    return _shown(proposal.command, standing, proposal.rollback, proposal.taint)
+
+
+def _shown(command: Command, standing: Standing, rollback: Command | None, taint: bool) -> Shown:
+    return present(
+        command,
+        standing.before,
+        standing=standing.fields,
+        widens=standing.widens,
+        diffs=standing.diffs,
+        rollback=rollback,
+        taint=taint,
+    )
+
+
+def drafted(
+    governance: Governance, draft: Draft, actor: Actor, standing: Standing, now_ns: int, nonce: str
+) -> tuple[str, list[Event]]:
+    """The proposal's name and its first events: none for one that waits already. Raises Refused.
+
+    `cleared` at once when nothing in it needs a signature.
+    """
+    refuse_unpermitted(actor, "order" if draft.command.name == "place_order" else "draft")
+    hashed = hash_of(draft.command)
+    pending = [proposal for proposal in governance.pending() if not proposal.expired(now_ns)]
+    for proposal in pending:
+        if proposal.draft.args_sha256 == hashed:
+            return proposal.name, []
+    _refuse_unfit(governance, draft, actor, [p for p in pending if p.draft.actor == actor.name])
+    taint = bool(draft.run) and governance.run(draft.run).taint
+    name = f"p-{sha256(f'{actor.name}:{hashed}:{nonce}'.encode()).hexdigest()[:12]}"
+    made = Proposal.empty(name)
+    first = made.happen(
+        ProposalDrafted, now_ns, actor.name, level=actor.level, role=actor.role.name if actor.role else "",
+        run=draft.run, command=draft.command, args_sha256=hashed, reason=draft.reason, effects=draft.effects,
+        rollback=draft.rollback, rolls_back=draft.rolls_back, widens=standing.widens,
+        policy_version=governance.policy.version, environment=governance.environment, nonce=nonce,
+        expires_at_ns=now_ns + governance.policy.proposal_expiry_ns, taint=taint,
+    )  # fmt: skip
+    events: list[Event] = [first, _presented(made, standing, now_ns)]
+    if not standing.widens:
+        events.append(Decision.empty(name).happen(ProposalCleared, now_ns, "gate"))
+    return name, events
+
+
+def _refuse_unfit(governance: Governance, draft: Draft, actor: Actor, own: list[Proposal]) -> None:
+    if actor.level != USER and len(own) >= governance.policy.pending_max_per_agent:
+        raise Refused(
+            "too_many_pending",
+            f"{actor.name} has {len(own)} proposals pending, at most {governance.policy.pending_max_per_agent} are "
+            "taken; wait for their verdicts, or withdraw one",
+        )
+    if draft.rolls_back and governance.proposal(draft.rolls_back).state != "applied":
+        raise Refused("invalid_state", f"proposal {draft.rolls_back} is not applied, there is nothing to roll back")
+    if draft.run:
+        governance.run(draft.run).refuse_closed()
+    publication = draft.command.publication
+    size = sum(len(text.encode()) for text in publication.documents.values()) if publication else 0
+    if size > DOCUMENT_BYTES_MAX:
+        raise Refused(
+            "too_large", f"{size:,} bytes of documents, a proposal has at most {DOCUMENT_BYTES_MAX:,}: split it"
+        )
+
+
+def _presented(proposal: Proposal, standing: Standing, now_ns: int) -> ProposalPresented:
+    shown = shown_of(proposal.draft, standing)
+    return proposal.happen(
+        ProposalPresented, now_ns, "gate", base=standing.base, before=standing.before,
+        shown=shown.text, shown_sha256=shown.sha256,
+    )  # fmt: skip
+
+
+def presented_again(proposal: Proposal, standing: Standing, now_ns: int) -> list[Event]:
+    """What is shown now, if it is not what was shown last."""
+    if proposal.presented and proposal.presented.shown_sha256 == shown_of(proposal.draft, standing).sha256:
+        return []
+    return [_presented(proposal, standing, now_ns)]
+
+
+def question_of(draft: ProposalDrafted, presented: ProposalPresented) -> Question:
+    """What is asked of a person: the proposal as it was presented last."""
+    return Question(
+        proposal=draft.name, command=draft.command.name, args_sha256=hash_of(draft.command),
+        policy=f"v{draft.policy_version}", base=presented.base, shown_sha256=presented.shown_sha256,
+        environment=draft.environment, nonce=draft.nonce, expires_at_ns=draft.expires_at_ns,
+    )  # fmt: skip
+
+
+def decided(governance: Governance, signed: Signed, standing: Standing, now_ns: int) -> Event:
+    """The verdict that a person signed. Raises Refused: each of its conditions is one rule with a code of its own."""
+    proposal = governance.proposal(signed.body.proposal)
+    proposal.refuse_decided()
+    draft, presented = proposal.draft, proposal.presented
+    assert presented is not None
+    verify_verdict(governance, signed, draft, presented, governance.position, now_ns)
+    if abs(signed.body.signed_at_ns - now_ns) > SIGNED_WITHIN_NS:
+        raise Refused(
+            "wrong_time", f"{proposal.name} was signed at another time than now; set the clock, sign it again"
+        )
+    kind: type[ProposalApproved | ProposalRejected] = ProposalRejected
+    if signed.body.verdict == "approved":
+        kind = ProposalApproved
+        if governance.policy.version != draft.policy_version:
+            raise Refused("stale", f"the governance policy changed since proposal {proposal.name} was drafted")
+        if shown_of(draft, standing).sha256 != presented.shown_sha256:
+            raise Refused("stale", f"what proposal {proposal.name} changes has moved; look at it again and sign that")
+    return Decision.empty(proposal.name).happen(kind, now_ns, signed.body.key_id, signed=signed)
+
+
+def verify_verdict(
+    governance: Governance,
+    signed: Signed,
+    draft: ProposalDrafted,
+    presented: ProposalPresented,
+    position: int,
+    at_ns: int,
+) -> None:
+    """Whether a signature answers this proposal as it was presented, in time, by a key that was enrolled at a position
+    of the stream. It says the same at the moment of deciding and in every replay. Raises Refused."""
+    check_answer(signed.body, question_of(draft, presented), at_ns)
+    verify(signed, governance.approvers.key(signed.body.key_id, position))
+
+
+def withdrawn(governance: Governance, name: str, actor: Actor, reason: str, now_ns: int) -> Event:
+    """The verdict of whoever drafted it. Raises Refused."""
+    refuse_unpermitted(actor, "withdraw")
+    proposal = governance.proposal(name)
+    proposal.refuse_decided()
+    if actor.level != USER and actor.name != proposal.draft.actor:
+        raise Refused("not_permitted", f"proposal {name} is {proposal.draft.actor}'s; only who drafted it withdraws it")
+    return Decision.empty(name).happen(ProposalWithdrawn, now_ns, actor.name, reason=reason)
+
+
+def expired(governance: Governance, now_ns: int) -> list[Event]:
+    """A verdict for each proposal whose time is over."""
+    return [
+        Decision.empty(proposal.name).happen(ProposalExpired, proposal.draft.expires_at_ns, "gate")
+        for proposal in governance.pending()
+        if proposal.expired(now_ns)
+    ]
+
+
+def applying(governance: Governance, proposal: Proposal, standing: Standing, now_ns: int, actor: Actor) -> Event:
+    """Begin to apply. Raises Refused for what is not granted, whose time is over, or whose base moved since."""
+    refuse_unpermitted(actor, "apply")
+    proposal.refuse_not_granted()
+    assert proposal.presented is not None
+    if not proposal.effects and proposal.state != "applying":  # nothing of it was begun
+        if proposal.expired(now_ns):
+            raise Refused("expired", f"proposal {proposal.name} was granted and not applied in time; draft it again")
+        if shown_of(proposal.draft, standing).sha256 != proposal.presented.shown_sha256:
+            raise Refused(
+                "stale", f"what proposal {proposal.name} changes has moved since it was decided; draft it again"
+            )
+    return proposal.happen(ProposalApplying, now_ns, actor.name, attempt=proposal.attempts + 1)

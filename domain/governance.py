@@ -1,0 +1,240 @@
+"""All of governance on one page: what can stand on its stream, and what holds after it was folded.
+
+Founding is the first event: the roles and the governance policy that a log begins with, whole, so that the log alone
+says who could do what.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from domain.agents import AGENT, Actor, Role, RoleDefined, RoleRecord, RoleRetired
+from domain.aggregate import Aggregate, Event
+from domain.approvers import ApproverEnrolled, ApproverRevoked, Approvers
+from domain.errors import Refused
+from domain.governance_policy import GovernancePolicy
+from domain.proposal import (
+    Decision,
+    Proposal,
+    ProposalApplied,
+    ProposalApplying,
+    ProposalApproved,
+    ProposalCleared,
+    ProposalDrafted,
+    ProposalExpired,
+    ProposalFailed,
+    ProposalPresented,
+    ProposalRejected,
+    ProposalRolledBack,
+    ProposalWithdrawn,
+)
+from domain.workflow import (
+    GovernanceUpdated,
+    PhaseEntered,
+    Run,
+    RunClosed,
+    RunStarted,
+    SignalTuningPrCreated,
+    SignalTuningProposalCreated,
+    StatusRefreshAnalysisStarted,
+    StatusRefreshDelivered,
+    StepFinished,
+)
+
+CONSTITUTION = "main"
+
+
+class GovernanceFounded(Event):
+    """The first event of all. `environment` is what every signature must name."""
+
+    type: Literal["governance_founded"] = "governance_founded"
+    environment: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    roles: tuple[Role, ...]
+    policy: GovernancePolicy
+
+    def apply(self, aggregate: "Constitution") -> None:
+        aggregate.founded, aggregate.policy = self, self.policy
+
+
+class GovernanceChanged(Event):
+    """From here on this governance policy holds."""
+
+    type: Literal["governance_changed"] = "governance_changed"
+    policy: GovernancePolicy
+    proposal: str
+
+    def apply(self, aggregate: "Constitution") -> None:
+        aggregate.policy = self.policy
+
+
+class DecisionRecorded(Event):
+    """An entry of DECISION_LOG that was approved."""
+
+    type: Literal["decision_recorded"] = "decision_recorded"
+    what: str
+    context: str
+    reference: str
+    proposal: str
+
+
+class Constitution(Aggregate):
+    """What governance itself stands on."""
+
+    category = "constitution"
+
+    def begin(self) -> None:
+        self.founded: GovernanceFounded | None = None
+        self.policy: GovernancePolicy | None = None
+
+
+GovernanceEvent = Annotated[
+    GovernanceFounded
+    | GovernanceChanged
+    | DecisionRecorded
+    | ApproverEnrolled
+    | ApproverRevoked
+    | RoleDefined
+    | RoleRetired
+    | ProposalDrafted
+    | ProposalPresented
+    | ProposalApproved
+    | ProposalRejected
+    | ProposalExpired
+    | ProposalWithdrawn
+    | ProposalCleared
+    | ProposalApplying
+    | ProposalApplied
+    | ProposalFailed
+    | ProposalRolledBack
+    | RunStarted
+    | StepFinished
+    | PhaseEntered
+    | StatusRefreshAnalysisStarted
+    | StatusRefreshDelivered
+    | SignalTuningProposalCreated
+    | SignalTuningPrCreated
+    | GovernanceUpdated
+    | RunClosed,
+    Field(discriminator="type"),
+]
+
+GOVERNANCE_EVENT: TypeAdapter[GovernanceEvent] = TypeAdapter(GovernanceEvent)
+
+
+@dataclass
+class Governance:
+    """What holds. `take` is the only thing that changes it; `position` is the stream sequence that it has folded."""
+
+    constitution: Constitution = field(default_factory=lambda: Constitution.empty(CONSTITUTION))
+    known_approvers: Approvers | None = None
+    roles: dict[str, RoleRecord] = field(default_factory=dict)
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    position: int = 0
+
+    def take(self, sequence: int, event: object) -> None:
+        """Fold one stored event. Raises the library's errors for one that cannot stand where it does."""
+        match event:
+            case ApproverEnrolled() | ApproverRevoked():
+                self.approvers.take(sequence, event)
+            case GovernanceFounded() | GovernanceChanged() | DecisionRecorded():
+                self.constitution.take(event)
+                if isinstance(event, GovernanceFounded):
+                    self.known_approvers = Approvers(event.environment)
+                    for role in event.roles:
+                        self.role_record(role.name).role = role
+            case RoleDefined() | RoleRetired():
+                self.role_record(event.name).take(event)
+            case Event():
+                self._take_work(event)
+            case _:
+                raise TypeError(f"governance does not know {type(event).__name__}")
+        self.position = sequence
+
+    def _take_work(self, event: Event) -> None:
+        match event.originator_id.partition(".")[0]:
+            case "proposal":
+                self.proposals.setdefault(event.name, Proposal.empty(event.name)).take(event)
+            case "decision":
+                decision = self.decisions.setdefault(event.name, Decision.empty(event.name)).take(event)
+                if (proposal := self.proposals.get(event.name)) and decision.verdict:
+                    proposal.decided(decision.verdict)
+            case "workflow":
+                self.runs.setdefault(event.name, Run.empty(event.name)).take(event)
+            case category:
+                raise TypeError(f"governance has no {category}")
+
+    # -- what holds ------------------------------------------------------------------------------------------------
+
+    @property
+    def approvers(self) -> Approvers:
+        """Raises Refused before the founding."""
+        assert self._founded
+        assert self.known_approvers
+        return self.known_approvers
+
+    @property
+    def environment(self) -> str:
+        """What every signature must name. Raises Refused before the founding."""
+        return self._founded.environment
+
+    @property
+    def policy(self) -> GovernancePolicy:
+        """Raises Refused before the founding."""
+        assert self._founded
+        assert self.constitution.policy
+        return self.constitution.policy
+
+    @property
+    def _founded(self) -> GovernanceFounded:
+        if self.constitution.founded is None:
+            raise Refused("not_founded", "governance has not begun on this log; start the governance service once")
+        return self.constitution.founded
+
+    def role_record(self, name: str) -> RoleRecord:
+        return self.roles.setdefault(name, RoleRecord.empty(name))
+
+    def active_roles(self) -> list[Role]:
+        """Every role that somebody may act in, by level and name."""
+        roles = [record.role for record in self.roles.values() if record.role]
+        return sorted(roles, key=lambda role: (role.level, role.name))
+
+    def actor(self, name: str, acting_as: str = "") -> Actor:
+        """An agent as its records say; the session lead may act in any agent's role. Raises Refused."""
+        own = self.roles[name].role if name in self.roles else None
+        if own is None:
+            return Actor(name, AGENT)
+        if acting_as in ("", own.name):
+            return Actor(name, own.level, own)
+        taken = self.roles[acting_as].role if acting_as in self.roles else None
+        if taken is None:
+            raise Refused("unknown_role", f"there is no role {acting_as!r}; `cdb agents` lists them")
+        if own.level != 1 or taken.level != AGENT:
+            raise Refused(
+                "not_permitted",
+                f"{name} may not act as {acting_as}: only a session lead takes on another role, and only an agent's",
+            )
+        return Actor(name, own.level, taken)
+
+    def proposal(self, name: str) -> Proposal:
+        """Raises Refused when there is none."""
+        found = self.proposals.get(name)
+        if found is None or found.drafted is None:
+            raise Refused(
+                "unknown_proposal", f"there is no proposal {name[:80]!r}; `cdb pending` lists those that wait"
+            )
+        return found
+
+    def run(self, name: str) -> Run:
+        """Raises Refused when there is none."""
+        found = self.runs.get(name)
+        if found is None or found.started is None:
+            raise Refused("unknown_run", f"there is no run {name[:80]!r}; `cdb workflow list` shows them")
+        return found
+
+    def pending(self) -> list[Proposal]:
+        """What waits for a verdict, oldest first."""
+        waiting = [proposal for proposal in self.proposals.values() if proposal.pending]
+        return sorted(waiting, key=lambda proposal: (proposal.draft.occurred_at_ns, proposal.name))

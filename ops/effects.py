@@ -1,0 +1,74 @@
+"""What a granted proposal does outside of governance: an instruction on the tape, a commit, a pull request.
+
+Each carries the proposal's name, and where it stands already it is found and not done again: a crash between an effect
+and its event costs a look, never a second effect.
+"""
+
+from adapters.jetstream import JetStreamLog
+from domain.commands import OnTape, Publication, instruction_of
+from domain.documents import Change, Documents, Forge, StaleBase
+from domain.errors import InvalidInput, Unavailable
+from domain.proposal import Effect, Proposal
+from ops.control import Outcome, instruct
+from ops.services import halt_latch
+from ops.settings import Settings
+
+AUTHOR = "Claire de Binare <desk@claire-de-binare.invalid>"
+SECOND = 1_000_000_000
+
+
+class Undone(Exception):
+    """It cannot be done; `effects` is what was done before. `final`: to try again would not help."""
+
+    def __init__(self, code: str, reason: str, effects: tuple[Effect, ...], *, final: bool) -> None:
+        super().__init__(reason)
+        self.code, self.effects, self.final = code, effects, final
+
+
+class Effects:
+    """What a proposal's command does."""
+
+    def __init__(self, settings: Settings, store: JetStreamLog, documents: Documents, forge: Forge) -> None:
+        self._settings, self._store, self._documents, self._forge = settings, store, documents, forge
+
+    async def carry_out(self, proposal: Proposal) -> tuple[Effect, ...]:
+        """All of it, what stands already included. Raises Undone; Unavailable when something it needs is away."""
+        command, done = proposal.draft.command, list[Effect]()
+        if isinstance(command, OnTape):
+            outcome = await self._instruct(proposal, command)
+            if outcome.ledger and not outcome.applied:
+                raise Undone("engine_refused", outcome.reason, (), final=True)
+            if not outcome.ledger:
+                raise Unavailable(f"no engine of desk {command.desk} has decided on it yet: {outcome.reason}")
+            done.append(Effect(kind="instruction", reference=outcome.tape))
+        if command.publication:
+            try:
+                done += await self._publish(proposal, command.publication)
+            except (StaleBase, InvalidInput) as error:
+                raise Undone("publication", str(error), tuple(done), final=isinstance(error, InvalidInput)) from error
+        return tuple(done)
+
+    async def _instruct(self, proposal: Proposal, command: OnTape) -> Outcome:
+        instruction = instruction_of(command, proposal.name, proposal.draft.actor)
+        settings = self._settings.model_copy(update={"desk": command.desk})
+        try:
+            return await instruct(self._store, command.desk, instruction, halt_latch(settings))
+        except InvalidInput as error:
+            raise Undone("engine_refused", str(error), (), final=True) from error
+
+    async def _publish(self, proposal: Proposal, publication: Publication) -> list[Effect]:
+        main = await self._documents.tip()
+        branch = publication.branch or await self._documents.main()
+        base = await self._documents.tip(branch) or main
+        change = Change(
+            branch, base or "", publication.documents, publication.message, AUTHOR,
+            proposal.draft.occurred_at_ns // SECOND, proposal.name,
+        )  # fmt: skip
+        commit = await self._documents.commit(change)
+        done = [Effect(kind="commit", reference=commit.id)]
+        if request := publication.pull_request:
+            opened = await self._forge.open_pull_request(
+                branch, await self._documents.main(), request.title, request.body, proposal.name
+            )
+            done.append(Effect(kind="pull_request", reference=opened.url))
+        return done

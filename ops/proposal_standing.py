@@ -1,0 +1,153 @@
+"""What stands of what a command changes, gathered for the gate: the tape's standing instructions, the account, the
+documents, the constitution; and what of the change needs a signature."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.jetstream import JetStreamLog
+from adapters.tape_log import StoredTape
+from domain.commands import (
+    ActivatePolicy,
+    ActivateStrategy,
+    ChangeGovernance,
+    Command,
+    DeactivateStrategy,
+    DefineRole,
+    OnTape,
+    PlaceOrder,
+    Publication,
+    RecordDecision,
+    Resume,
+    RetireRole,
+    instruction_of,
+)
+from domain.documents import Documents
+from domain.errors import InvalidInput, Refused
+from domain.gate import Standing
+from domain.governance import Governance
+from domain.governance_policy import governance_widens
+from domain.instructions import OrderRequested, StrategyActivated
+from domain.proposal import Before, StrategyBefore
+from domain.widening import OrderFacts, order_widens, policy_widens, strategy_widens
+from gateways.standing import Activation, read_standing
+from gateways.standing import Standing as OnTheTape
+from ops.control import refuse_impossible
+from ops.desk_status import state_of
+from ops.moments import Moments
+
+Found = tuple[Before, Mapping[str, Any], Sequence[str]]  # what stood, what is replaced, what needs a signature
+
+
+class Standings:
+    """Gathers for every command. Raises InvalidInput for one that nothing could carry out, Refused for one that the
+    documents have moved under."""
+
+    def __init__(self, store: JetStreamLog, documents: Documents) -> None:
+        self._store, self._documents = store, documents
+
+    async def of(self, command: Command, governance: Governance) -> Standing:
+        """What stands now."""
+        base = f"governance:{governance.position}"
+        if isinstance(command, OnTape):
+            base = (await Moments(self._store, command.desk).newest()).token(command.desk)
+            before, fields, widens = await self._on_tape(command, governance)
+        else:
+            before, fields, widens = _constitutional(command, governance)
+        diffs: dict[str, str] = {}
+        if command.publication:
+            before, diffs = await self._published(command.publication, before)
+            widens = [*widens, *(f"document {name} changes" for name in sorted(diffs))]
+        return Standing(base, before, fields, tuple(widens), diffs)
+
+    async def _on_tape(self, command: OnTape, governance: Governance) -> Found:
+        tape = StoredTape(self._store, command.desk)
+        end = await tape.end()
+        if not end.ordinal:
+            raise InvalidInput(f"desk {command.desk} has no tape yet: give it a feed first (`cdb up --feed ...`)")
+        stands = await read_standing(tape, end)
+        refuse_impossible(instruction_of(command, "draft", "draft"))
+        match command:
+            case ActivatePolicy():
+                fields = {"policy": stands.policy.model_dump(mode="json")} if stands.policy else {}
+                widens = [widening.sentence for widening in policy_widens(stands.policy, command.policy)]
+                return Before(policy=stands.policy), fields, widens
+            case ActivateStrategy() | DeactivateStrategy():
+                return _strategy(command, stands)
+            case Resume():
+                halts = await self._halts(command.desk)
+                return Before(halts=halts), {}, ["only a person resumes a desk"]
+            case PlaceOrder():
+                return await self._order(command, governance)
+
+    async def _halts(self, desk: str) -> tuple[str, ...]:
+        state = await state_of(self._store, desk)
+        if not state["halted"]:
+            raise InvalidInput(f"desk {desk} is not halted, there is nothing to resume")
+        halt = state["halt"] or {}
+        said = halt.get("reason") or halt.get("says") or halt.get("limit") or "the ledger does not say why yet"
+        return (f"{halt.get('actor') or 'engine'}: {said} ({halt.get('id', 'no place')})",)
+
+    async def _order(self, command: PlaceOrder, governance: Governance) -> Found:
+        order = instruction_of(command, "draft", "draft")
+        assert isinstance(order, OrderRequested)
+        facts = await self._order_facts(command)
+        widens = [widening.sentence for widening in order_widens(order, governance.policy, facts)]
+        return Before(), {}, widens
+
+    async def _order_facts(self, command: PlaceOrder) -> OrderFacts:
+        """What is known of the order's worth: with no quote, and for a currency without a rate, nothing."""
+        return OrderFacts(None, None, None)
+
+    async def _published(self, publication: Publication, before: Before) -> tuple[Before, dict[str, str]]:
+        """The documents as they stand on the main branch, and what the publication changes. Raises Refused when they
+        are not what it was made from."""
+        stands: dict[str, str] = {}
+        diffs: dict[str, str] = {}
+        for name, text in publication.documents.items():
+            found = await self._documents.read(name)
+            stands[name] = found.blob if found else ""
+            if publication.before.get(name, "") != stands[name]:
+                raise Refused("stale", f"document {name} has changed since this was drafted; draft it from what stands")
+            diffs[name] = await self._documents.diff(name, text)
+        return before.model_copy(update={"documents": stands}), diffs
+
+
+def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape) -> Found:
+    active = stands.strategies.get(command.strategy)
+    before = _activated(active) if active else None
+    after = None
+    if isinstance(command, ActivateStrategy):
+        found = instruction_of(command, "draft", "draft")
+        assert isinstance(found, StrategyActivated)
+        after = found
+    elif active is None:
+        raise InvalidInput(f"strategy {command.strategy} is not active on desk {command.desk}; nothing to stop")
+    widens = [widening.sentence for widening in strategy_widens(before, after, stands.policy)]
+    stood = (
+        StrategyBefore(version=active.version, parameters=active.parameters, symbols=active.symbols) if active else None
+    )
+    fields = {"strategy": command.strategy, **stood.model_dump(mode="json")} if stood else {}
+    return Before(strategy=stood), fields, widens
+
+
+def _activated(active: Activation) -> StrategyActivated:
+    return StrategyActivated(id="standing", actor="tape", authority="tape", occurred_at_ns=0, **active._asdict())
+
+
+def _constitutional(command: Command, governance: Governance) -> Found:
+    match command:
+        case DefineRole():
+            known = governance.roles.get(command.role.name)
+            fields = {"role": known.role.model_dump(mode="json")} if known and known.role else {}
+            return Before(), fields, ["what agents may do is decided by a person"]
+        case RetireRole():
+            known = governance.roles.get(command.role)
+            if known is None or known.role is None:
+                raise InvalidInput(f"there is no role {command.role!r} to retire; `cdb agents` lists them")
+            return Before(), {"role": known.role.model_dump(mode="json")}, ["what agents may do is decided by a person"]
+        case ChangeGovernance():
+            fields = {"policy": governance.policy.model_dump(mode="json")}
+            return Before(), fields, [found.sentence for found in governance_widens(governance.policy, command.policy)]
+        case RecordDecision():
+            return Before(), {}, ["an entry of DECISION_LOG is decided by a person"]
+    return Before(), {}, []
