@@ -110,6 +110,34 @@ class BreakerClosed(_OpsEvent):
     dependency: str
 
 
+class CommandRefused(_OpsEvent):
+    """Governance said no: to whom, to what, by which rule. `subject` is what it was about: a proposal, a run."""
+
+    type: Literal["command_refused"] = "command_refused"
+    actor: str = Field(max_length=128)
+    command: str = Field(max_length=64)
+    code: str = Field(max_length=64)
+    message: str = Field(max_length=2_000)
+    subject: str = Field("", max_length=128)
+
+
+class AgentSeen(_OpsEvent):
+    """An agent reports again, or for the first time; what it is at is its own word."""
+
+    type: Literal["agent_seen"] = "agent_seen"
+    agent: str = Field(max_length=64)
+    state: Literal["idle", "working", "failing"]
+    doing: str = Field("", max_length=500)
+
+
+class AgentSilent(_OpsEvent):
+    """An agent has not reported for longer than the governance policy allows."""
+
+    type: Literal["agent_silent"] = "agent_silent"
+    agent: str = Field(max_length=64)
+    last_seen_ns: Nanos
+
+
 class OpsEventsDropped(_OpsEvent):
     """So many older events of the service were lost before this place: the log was away for longer than they fit."""
 
@@ -126,7 +154,10 @@ OpsEvent = Annotated[
     | BreakerOpened
     | BreakerHalfOpened
     | BreakerClosed
-    | OpsEventsDropped,
+    | OpsEventsDropped
+    | CommandRefused
+    | AgentSeen
+    | AgentSilent,
     Field(discriminator="type"),
 ]
 

@@ -266,6 +266,11 @@ class Proposal(Aggregate):
                 "wanted",
             )
 
+    def refuse_not_delivered(self) -> None:
+        """Raises Refused unless it may be delivered, or is."""
+        if self.state != "applied":
+            self.refuse_not_granted()
+
     def refuse_not_granted(self) -> None:
         """Raises Refused unless it was approved, or cleared, and is not done yet."""
         if self.state not in _MAY_APPLY or (self.failed and self.failed.final and self.state == "failed"):

@@ -4,7 +4,7 @@ only by an approved proposal of its own. What it did stands in its events, and i
 WF1 status refresh, WF2 tuning of trade frequency and signal quality, WF3 agents and decisions.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -61,6 +61,7 @@ class RunStarted(_RunEvent):
     role: str = ""
     previous: str = ""
     trigger: str = Field("command", max_length=200)
+    input: dict[str, Any] = Field(default_factory=dict, description="the kind's own: a strategy, a role")
 
     def apply(self, aggregate: "Run") -> None:
         aggregate.started, aggregate.phase = self, "analysis"

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
         description="Name of the desk: up to 32 lower-case letters, digits, '-' and '_'.",
     )
+    environment: str = Field(
+        default="local",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        description="Name of this installation; an approval that was signed for another one is refused.",
+    )
     nats_url: str | None = Field(
         default=None,
         pattern=r"^(nats|tls)://[^\s/]+$",

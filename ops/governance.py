@@ -1,0 +1,188 @@
+"""The governance service: every command of COMMANDS to its handler, who asks, what is refused and recorded, and the
+sweep. It runs as a service of its own, or for one command in the process that asks when no service runs."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from adapters.governance_commands import Request, ask_governance, problem, serve_governance
+from adapters.jetstream import JetStreamLog
+from adapters.ops_log import OpsLog
+from adapters.progress import is_running, only_one
+from domain.agents import USER, Actor, refuse_unpermitted
+from domain.approval import Signed
+from domain.approvers import APPROVER_EVENT
+from domain.errors import Conflict, DeskError, InvalidInput, Refused
+from domain.gate import Draft
+from domain.operations import CommandRefused
+from ops.composition import open_documents, open_forge, open_log
+from ops.control import who
+from ops.effects import Effects
+from ops.gatekeeper import Gatekeeper, Receipt
+from ops.governance_views import VIEWS
+from ops.proposal_standing import Standings
+from ops.settings import Settings
+from ops.workflow_kinds import kinds
+from ops.workflows import Workflows
+
+log = logging.getLogger("cdb.governance")
+
+SERVICE = "governance"
+EVERYWHERE = "all"  # one service for all desks of a log
+SWEEP_EVERY_S = 1.0
+STANDBY_S = 1.0
+
+Content = Mapping[str, Any]
+Handler = Callable[[Actor, Content], Awaitable[Content]]
+
+
+class Governor:
+    """Every command to governance, on one log. `record` takes OPS events and must not block."""
+
+    def __init__(self, gate: Gatekeeper, workflows: Workflows, record: Callable[[CommandRefused], None]) -> None:
+        self.gate, self.workflows, self._record = gate, workflows, record
+        self._handlers: dict[str, Handler] = {
+            "ask": self._ask,
+            "draft": self._draft,
+            "order": self._draft,
+            "decide": self._decide,
+            "withdraw": self._withdraw,
+            "apply": self._apply,
+            "enrol": self._enrol,
+            "run": self._run,
+        }
+
+    async def handle(self, command: str, from_agent: bool, request: Request) -> Content:
+        """The answer. A refusal is recorded and raised. Raises Refused, InvalidInput, Unavailable."""
+        name = request.actor or who()
+        try:
+            handler = self._handlers.get(command)
+            if handler is None:
+                raise InvalidInput(f"{command!r} is no command of governance; there are {', '.join(self._handlers)}")
+            actor = self._actor(from_agent, request)
+            if command not in ("draft", "order"):  # the gate judges these by what is drafted
+                refuse_unpermitted(actor, command)  # type: ignore[arg-type]  # a key of the handlers is a command
+            try:
+                return await handler(actor, request.content)
+            except ValidationError as error:
+                raise InvalidInput(f"{command}: {problem(error)}") from None
+        except Refused as refused:
+            about = str(request.content.get("proposal") or request.content.get("run") or "")[:128]
+            self._record(
+                CommandRefused(
+                    service=SERVICE, occurred_at_ns=self.gate.now_ns(), actor=name, command=command[:64],
+                    code=refused.code, message=str(refused)[:2_000], subject=about,
+                )
+            )  # fmt: skip
+            raise
+
+    def _actor(self, from_agent: bool, request: Request) -> Actor:
+        """An agent is who its records say; whoever has the desk's own credentials and names no agent is the user."""
+        if from_agent and not request.actor:
+            raise Refused("unknown_role", "an agent's command names its actor")
+        if request.actor:
+            return self.gate.state.actor(request.actor, request.role)
+        return Actor(who(), USER)
+
+    # -- the commands --------------------------------------------------------------------------------------------------
+
+    async def _ask(self, _: Actor, content: Content) -> Content:
+        about = str(content.get("about", ""))
+        if about not in VIEWS:
+            raise InvalidInput(f"ask about {about[:60]!r}: there are {', '.join(VIEWS)}")
+        if about == "proposal":
+            await self.gate.present(str(content.get("proposal", "")))
+        return VIEWS[about](self.gate.state, content, self.gate.now_ns())
+
+    async def _draft(self, actor: Actor, content: Content) -> Content:
+        return _plain(await self.gate.draft(Draft.model_validate(dict(content)), actor))
+
+    async def _decide(self, _: Actor, content: Content) -> Content:
+        return _plain(await self.gate.decide(Signed.model_validate(content.get("signed"))))
+
+    async def _withdraw(self, actor: Actor, content: Content) -> Content:
+        named = _Named.model_validate(dict(content))
+        return _plain(await self.gate.withdraw(named.proposal, actor, named.reason))
+
+    async def _apply(self, actor: Actor, content: Content) -> Content:
+        return _plain(await self.gate.apply(_Named.model_validate(dict(content)).proposal, actor))
+
+    async def _enrol(self, _: Actor, content: Content) -> Content:
+        event = APPROVER_EVENT.validate_python(content.get("event"))
+        await self.gate.enrol(event)
+        return {"key_id": event.key_id, "type": event.type}
+
+    async def _run(self, actor: Actor, content: Content) -> Content:
+        return await self.workflows.command(actor, content)
+
+
+class _Named(BaseModel):
+    proposal: str
+    reason: str = "withdrawn"
+
+
+def _plain(receipt: Receipt) -> Content:
+    """A receipt ready for JSON."""
+    return receipt._asdict() | {"effects": [effect.model_dump() for effect in receipt.effects]}
+
+
+# -- where it runs -----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, JetStreamLog]]:
+    """Governance of the log in this process, in nobody else's while the block lasts. Raises Conflict when another
+    process has it, Unavailable."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_log(settings))
+        await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
+        events = await stack.enter_async_context(OpsLog.open(store))
+        documents = await stack.enter_async_context(open_documents(settings))
+        forge = open_forge(settings, documents)
+        gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
+        await gate.open(settings.environment)
+        workflows = Workflows(gate, kinds(settings, gate, store, documents, forge))
+        yield Governor(gate, workflows, events.record), store
+
+
+async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
+    """The service, until it is cancelled; while another process has its place it stands by. Raises Unavailable."""
+    while True:
+        try:
+            async with (
+                open_governor(settings) as (governor, store),
+                serve_governance(store.connection, governor.handle),
+            ):
+                ready()
+                await _sweep(governor)
+        except Conflict as conflict:
+            log.info("governance stands by: %s", conflict)
+            await asyncio.sleep(STANDBY_S)
+
+
+async def _sweep(governor: Governor) -> None:
+    while True:
+        with contextlib.suppress(DeskError):
+            await governor.gate.sweep()
+            await governor.workflows.sweep()
+        await asyncio.sleep(SWEEP_EVERY_S)
+
+
+class Here(NamedTuple):
+    """Governance as gateways ask it (gateways/governing.py): by the service that runs, else in this process."""
+
+    settings: Settings
+
+    async def ask(self, command: str, content: Content, *, actor: str = "", role: str = "") -> Content:
+        """Raises Refused, InvalidInput, Unavailable."""
+        request = Request(actor=actor, role=role, content=dict(content))
+        async with open_log(self.settings) as store:
+            if await is_running(store.connection, EVERYWHERE, SERVICE):
+                return await ask_governance(store.connection, command, request)
+        async with open_governor(self.settings) as (governor, _):
+            return await governor.handle(command, False, request)
