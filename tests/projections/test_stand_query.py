@@ -1,17 +1,14 @@
 """How a desk stands, by hand: what is said of account and limits, what blocks it, and what may soon."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.postgres_server import PostgresServer
-from adapters.read_models import ReadModels, reader_pool
 from domain.instructions import AccountOpened, EngineActivated, PolicyActivated, StrategyActivated, TradingHalted
 from domain.operations import BreakerHalfOpened, BreakerOpened, EmergencyStopped
 from domain.policy import Limits
@@ -21,7 +18,7 @@ from projections.queries import Queries
 from projections.stand_query import status
 from tests.canonical import MONDAY, POLICY, SAID
 from tests.projections.folds import DAY, event, ledger, nanos, tape
-from tests.projections.stored import Facts, Row, StoredDesk, end, failed, ops
+from tests.projections.stored import Facts, Row, end, failed, ops, standing
 
 LIMITED = POLICY.model_copy(update={"limits": Limits(daily_loss_ppm=50_000, max_loss_ppm=100_000)})
 OPENED = AccountOpened(**SAID, id="open", currency="USD", initial_balance_nanos=nanos(100_000))
@@ -184,7 +181,7 @@ STANDS: list[Row] = [
         "daily_loss_ppm": 50_000, "max_loss_ppm": None, "profit_target_ppm": 100_000, "trading_days_min": 4}}},
      "ordinal": 1, "at_ns": 0, "actor": "a", "authority": "operator"},
 ]  # fmt: skip
-NOTHING: Row = dict.fromkeys(("told", "breach", "orders", "positions", "services", "breakers"))
+NOTHING: Row = dict.fromkeys(("told", "breach", "challenge", "orders", "positions", "services", "breakers"))
 
 
 def stand_with(daily_room: int | None) -> Any:
@@ -227,18 +224,6 @@ def test_a_limit_whose_room_is_not_known_yet_says_so_and_alarms_nobody() -> None
 
 
 # -- small ledgers -----------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def standing(postgres_server: PostgresServer, facts: Facts) -> AsyncIterator[Queries]:
-    """A desk at the end of these facts."""
-    async with asyncpg.create_pool(postgres_server.dsn, min_size=1) as pool:
-        desk = StoredDesk(pool, facts)
-        await desk.begin()
-        await desk.grow(end(facts))
-        async with reader_pool(postgres_server.dsn, desk.name) as readers:
-            yield Queries(ReadModels(readers), desk.name)
-        await pool.execute(f"DROP SCHEMA {desk.store.schema} CASCADE")
 
 
 async def test_news_and_other_limits_are_told_in_their_own_units(postgres_server: PostgresServer) -> None:
