@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.postgres_server import PostgresServer
+from domain.events import ObjectivesReached
 from domain.instructions import PolicyActivated, TradingResumed
 from domain.objectives import OUTCOMES
 from domain.policy import Policy
@@ -18,9 +19,10 @@ from domain.tape import utc
 from projections import decision_log
 from projections.aktueller_stand import MODEL
 from projections.as_of import AsOf
+from tests.domain.desks import of
 from tests.domain.prague import PragueDesk, pack
 from tests.projections import folds
-from tests.projections.folds import versions
+from tests.projections.folds import event, versions
 from tests.projections.stored import standing
 
 FIRST = datetime.fromisoformat("2024-03-04 11:00:00")  # by Prague's clocks
@@ -173,10 +175,10 @@ async def test_at_every_moment_objectives_are_told_as_the_engine_keeps_them(post
 
 async def test_a_passed_challenge_is_told_wherever_a_trader_looks(postgres_server: PostgresServer) -> None:
     desk = story(PASSED)
-    (event,) = [event for event in desk.events if event.type == "objectives_reached"]
-    before, after = AsOf(desk.engine.ordinal, event.number - 1), desk.kept[-1].at
+    (reached,) = of(ObjectivesReached, desk.events)
+    before, after = AsOf(desk.engine.ordinal, reached.number - 1), desk.kept[-1].at
     async with standing(postgres_server, desk.facts()) as queries:
-        id_, at = f"{queries.desk}:{event.number}", utc(event.occurred_at_ns)
+        id_, at = f"{queries.desk}:{reached.number}", utc(reached.occurred_at_ns)
         account, earlier = await queries.account(after), await queries.account(before)
         assert account
         assert earlier
@@ -195,6 +197,7 @@ async def test_a_passed_challenge_is_told_wherever_a_trader_looks(postgres_serve
                         "trading_days": 2, "trading_days_min": 2, "best_day": "6000.000000000"},
         }  # fmt: skip
         assert (await queries.decisions(before)).items == decisions[1:]
+        assert (await queries.decisions(after, limit=1)).items == decisions[:1]
 
         stand = await queries.document("AKTUELLER_STAND", after, 1, 2)
         assert f"## Ziele\n\n- Stand: erreicht seit {at} ({id_})\n- Gewinn: 12.000,00 von 10.000,00\n" in stand
@@ -205,6 +208,17 @@ async def test_a_passed_challenge_is_told_wherever_a_trader_looks(postgres_serve
             f"- Beleg: {id_}", "- Wer: engine (policy)",
             "- Was: Bestand 112.000,00, Gewinnziel 10.000,00, 2 Handelstage von 2", "- Verweis: phase-0@1",
         ]  # fmt: skip
+
+
+async def test_only_a_limit_of_loss_fails_a_challenge(postgres_server: PostgresServer) -> None:
+    facts, told = story([]).facts(), []
+    for number, limit in enumerate(("news_trading", "money_range", "max_loss"), len(facts["ledger"]) + 1):
+        facts["ledger"] += folds.ledger(event("limit_breached", number, limit=limit))
+    async with standing(postgres_server, facts) as queries:
+        for fact in facts["ledger"][-3:]:
+            account = await queries.account(AsOf(facts["tape"][-1].position, fact.position))
+            told.append(account and account["objectives"]["outcome"])
+    assert told == ["open", "open", "failed"]
 
 
 async def test_a_policy_that_asks_for_no_profit_has_no_objectives(postgres_server: PostgresServer) -> None:

@@ -242,13 +242,15 @@ async def test_news_and_other_limits_are_told_in_their_own_units(postgres_server
     assert (money["content"]["value"], money["content"]["halted"]) == ("3.000000000", True)
 
 
-async def test_what_passed_a_limit_at_the_time_of_an_instruction_is_told_behind_it(
+async def test_what_the_engine_decided_at_the_time_of_an_instruction_is_told_behind_it(
     postgres_server: PostgresServer,
 ) -> None:
-    breach = event("limit_breached", 1, occurred_at_ns=MONDAY)
-    async with standing(postgres_server, {"tape": TOLD, "ledger": ledger(breach)}) as queries:
-        items = (await queries.decisions(AsOf(tape=5, ledger=1))).items
-    assert [item["id"] for item in items] == [f"{queries.desk}:1", "tape:5", "tape:4", "tape:3", "tape:2", "tape:1"]
+    kinds = ("limit_breached", "objectives_reached", "limit_breached")
+    told = ledger(*(event(kind, number, occurred_at_ns=MONDAY) for number, kind in enumerate(kinds, 1)))
+    async with standing(postgres_server, {"tape": TOLD, "ledger": told}) as queries:
+        items = (await queries.decisions(AsOf(tape=5, ledger=3))).items
+    own = [f"{queries.desk}:{number}" for number in (3, 2, 1)]
+    assert [item["id"] for item in items] == [*own, "tape:5", "tape:4", "tape:3", "tape:2", "tape:1"]
 
 
 async def test_an_order_works_until_it_is_done(postgres_server: PostgresServer) -> None:
