@@ -27,9 +27,9 @@ from projections.projection import Fold, ReadModel, Row
 class Account(NamedTuple):
     """The account as the ledger last told it. Limits are equity; a room is how far equity may fall to its limit.
 
-    Days are Prague's: `day_balance` is at the last midnight, `best_day` and whether target and best day are met as that
-    midnight counted, or met since when the challenge is passed; `trading_days` counts one at the first position that it
-    opens. A halt stands as it began until trading is resumed: by an instruction, or by the limit named.
+    Days are Prague's: `trading_days` counts one at the first position that it opens, `day_balance` is at the last
+    midnight, and from `best_day` to `best_day_kept` it is as that midnight counted; a passed challenge has met the last
+    two. A halt stands as it began until trading is resumed: by an instruction, or by the limit named.
     """
 
     at_ns: int = 0
