@@ -3,11 +3,12 @@
 Money in nanos of the account's currency. What is not known yet, and what there is none of, is NULL.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from domain.events import AccountMarked, DayRolled, FillBooked, InstructionApplied, LimitBreached
+from domain.events import AccountMarked, DayRolled, FillBooked, InstructionApplied, LimitBreached, ObjectivesReached
 from domain.instructions import (
     AccountOpened,
     EngineActivated,
@@ -26,8 +27,9 @@ from projections.projection import Fold, ReadModel, Row
 class Account(NamedTuple):
     """The account as the ledger last told it. Limits are equity; a room is how far equity may fall to its limit.
 
-    Days are Prague's: `day_balance` is at the last midnight, and from `trading_days` to `best_day_kept` it is as that
-    midnight counted. A halt stands as it began until trading is resumed: by an instruction, or by the limit named.
+    Days are Prague's: `trading_days` counts one at the first position that it opens, `day_balance` is at the last
+    midnight, and from `best_day` to `best_day_kept` it is as that midnight counted; a passed challenge has met the last
+    two. A halt stands as it began until trading is resumed: by an instruction, or by the limit named.
     """
 
     at_ns: int = 0
@@ -54,9 +56,11 @@ ACCOUNT = Table("account", {"name": "text"}, Account._fields)
 
 @dataclass
 class AccountMemory:
-    """The account as it stands."""
+    """The account as it stands, what is open by symbol, and whether a position was opened since midnight."""
 
     account: Account = field(default_factory=Account)
+    positions: dict[str, int] = field(default_factory=dict)
+    opened_today: bool = False
 
 
 def evolve_account(memory: AccountMemory, fact: Fact) -> Iterator[Row]:
@@ -64,11 +68,14 @@ def evolve_account(memory: AccountMemory, fact: Fact) -> Iterator[Row]:
     before, event = memory.account, fact.event
     match event:
         case FillBooked():
-            account = _booked(before, event)
+            account = _booked(_counted(memory, event), event)
         case AccountMarked():
             account = _marked(before, event)
         case DayRolled():
+            memory.opened_today = False
             account = _rolled(before, event)
+        case ObjectivesReached():
+            account = before._replace(at_ns=event.occurred_at_ns, target_reached=True, best_day_kept=True)
         case LimitBreached(halted=True) if not before.halted:
             account = _halted(before, event, event.limit)
         case InstructionApplied(kind="trading_halted") if not before.halted:
@@ -79,6 +86,16 @@ def evolve_account(memory: AccountMemory, fact: Fact) -> Iterator[Row]:
             return
     memory.account = account
     yield Row(ACCOUNT, ("account",), memory.account)
+
+
+def _counted(memory: AccountMemory, event: FillBooked) -> Account:
+    """The account with this trading day, if a position is the first that it opens; one that turned is opened anew."""
+    account, before = memory.account, memory.positions.get(event.symbol, 0)
+    memory.positions[event.symbol] = event.position_nanos
+    if memory.opened_today or event.position_nanos == 0 or not (before == 0 or event.closed):
+        return account
+    memory.opened_today = True
+    return account._replace(trading_days=account.trading_days + 1)
 
 
 def _booked(account: Account, event: FillBooked) -> Account:
@@ -147,10 +164,12 @@ _TOLD = {"id", "kind", "actor", "authority", "occurred_at_ns"}
 
 @dataclass
 class StandingMemory:
-    """Ids of the instructions heard: the engine takes each once. And whether there is an account, for it opens one."""
+    """Ids of the instructions heard: the engine takes each once. Whether there is an account, for it opens one. And
+    the policy's name, for another one begins another challenge."""
 
     heard: list[str] = field(default_factory=list)
     account: bool = False
+    policy: str = ""
 
 
 def evolve_standing(memory: StandingMemory, fact: Fact) -> Iterator[Row]:
@@ -164,6 +183,9 @@ def evolve_standing(memory: StandingMemory, fact: Fact) -> Iterator[Row]:
     stands = (fact.position, instruction.occurred_at_ns, instruction.actor, instruction.authority, content)
     ended = isinstance(instruction, StrategyDeactivated)
     yield Row(STANDING, _standing_key(instruction), None if ended else stands)
+    if isinstance(instruction, PolicyActivated) and instruction.policy.name != memory.policy:
+        memory.policy = instruction.policy.name
+        yield Row(STANDING, ("challenge", "challenge"), (*stands[:-1], json.dumps({"policy": memory.policy})))
 
 
 def _standing_key(instruction: Instruction) -> Key:
@@ -184,11 +206,11 @@ def _standing_key(instruction: Instruction) -> Key:
 
 MODEL = ReadModel(
     "aktueller_stand",
-    1,
+    2,
     (
         Fold(
             "ledger",
-            (FillBooked, AccountMarked, DayRolled, LimitBreached, InstructionApplied),
+            (FillBooked, AccountMarked, DayRolled, LimitBreached, ObjectivesReached, InstructionApplied),
             AccountMemory,
             evolve_account,
             (ACCOUNT,),

@@ -16,7 +16,7 @@ Answer = dict[str, Any]
 _DECIMALS = frozenset(
     "balance floating equity margin day_balance best_day quantity filled leaves average_price fees limit_price "
     "trigger_price stop_price target_price price realised fee trade_result cost level_price entry_price risk low high "
-    "peak drawdown won lost net expectancy average_win average_loss".split()
+    "peak drawdown won lost net expectancy average_win average_loss profit_target".split()
 )
 _EVENTS = {"number": "id", "order_number": "order", "verdict_number": "verdict_id"} | {
     name: name for name in ("causation", "correlation", "oco")

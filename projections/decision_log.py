@@ -1,5 +1,5 @@
-"""The decision log: who told the desk to decide otherwise, what became of it, which limits were passed, and how often
-each rule refused. Money in nanos.
+"""The decision log: who told the desk to decide otherwise, what became of it, which limits were passed, which challenge
+was, and how often each rule refused. Money in nanos.
 
 What was told stands on the tape and its answer in the ledger, so the two are tables of their own, joined by the
 instruction's id. In `verdict_counts` a rule named APPROVED or REFUSED counts verdicts, every other its refusals.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.events import InstructionApplied, InstructionRefused, LimitBreached, SignalAssessed
+from domain.events import InstructionApplied, InstructionRefused, LimitBreached, ObjectivesReached, SignalAssessed
 from domain.instructions import (
     AccountOpened,
     CalendarImported,
@@ -29,6 +29,11 @@ INSTRUCTIONS = Table(
 )
 ANSWERS = Table("answers", {"instruction_id": "text"}, ("number", "kind", "applied", "reason", "at_ns"))
 BREACHES = Table("breaches", {"number": "bigint"}, ("limit_name", "value", "bound", "symbol", "halted", "at_ns"))
+OBJECTIVES = Table(
+    "objectives",
+    {"number": "bigint"},
+    ("policy", "profit_target", "balance", "trading_days", "trading_days_min", "best_day", "at_ns"),
+)
 VERDICT_COUNTS = Table("verdict_counts", {"policy": "text", "rule": "text"}, ("count",))
 
 APPROVED, REFUSED = "", "refused"
@@ -72,7 +77,7 @@ def told(_: Nothing, fact: Fact) -> Iterator[Row]:
 
 
 def decided(memory: Memory, fact: Fact) -> Iterator[Row]:
-    """An answer, a breach, or the counts that a verdict changed."""
+    """An answer, a breach, objectives that were reached, or the counts that a verdict changed."""
     match event := fact.event:
         case InstructionApplied():
             values: tuple[Any, ...] = (event.number, event.kind, True, None, event.occurred_at_ns)
@@ -86,6 +91,12 @@ def decided(memory: Memory, fact: Fact) -> Iterator[Row]:
                 event.occurred_at_ns,
             )  # fmt: skip
             yield Row(BREACHES, (event.number,), values)
+        case ObjectivesReached():
+            values = (
+                event.policy, event.profit_target_nanos, event.balance_nanos, event.trading_days,
+                event.trading_days_min, event.best_day_nanos, event.occurred_at_ns,
+            )  # fmt: skip
+            yield Row(OBJECTIVES, (event.number,), values)
         case SignalAssessed():
             counts = memory.counts.setdefault(event.policy, {})
             failed = [result.rule for result in event.rules if not result.passed]
@@ -98,15 +109,15 @@ def decided(memory: Memory, fact: Fact) -> Iterator[Row]:
 
 MODEL = ReadModel(
     "decision_log",
-    1,
+    2,
     (
         Fold("tape", DECISIVE, Nothing, told, (INSTRUCTIONS,)),
         Fold(
             "ledger",
-            (InstructionApplied, InstructionRefused, LimitBreached, SignalAssessed),
+            (InstructionApplied, InstructionRefused, LimitBreached, ObjectivesReached, SignalAssessed),
             Memory,
             decided,
-            (ANSWERS, BREACHES, VERDICT_COUNTS),
+            (ANSWERS, BREACHES, OBJECTIVES, VERDICT_COUNTS),
         ),
     ),
 )

@@ -11,6 +11,9 @@ from projections.german import exact, money, ratio, share, text, word, yes
 
 DOCUMENTS = ("AKTUELLER_STAND", "DECISION_LOG")
 
+_OUTCOMES = {"open": "offen", "reached": "erreicht", "failed": "verfehlt"}
+_BY_ENGINE = ("limit_breached", "objectives_reached")  # nobody told it: there is no answer, and why is what it is
+
 
 def aktueller_stand(
     status: Answer, metrics: Sequence[Answer], counts: Sequence[Answer], moment: Mapping[str, Any]
@@ -23,6 +26,7 @@ def aktueller_stand(
         ["## Warnungen", *_troubles(status["alerts"])],
         ["## Konto", *_account(status["account"])],
         ["## Grenzen", *_limits(status["limits"])],
+        ["## Ziele", *_objectives(status["account"])],
         ["## Offene Positionen", *_or_none(_position(held) for held in status["positions"])],
         ["## Wartende Aufträge", *_or_none(_order(order) for order in status["working_orders"])],
         ["## Dienste", *_or_none(_service(service) for service in status["services"])],
@@ -121,6 +125,17 @@ def _account(account: Answer | None) -> Iterator[str]:
     yield f"- Regel des besten Tages eingehalten: {yes(account['best_day_kept'])}"
 
 
+def _objectives(account: Answer | None) -> Iterator[str]:
+    goal = account["objectives"] if account else None
+    if goal is None:
+        yield "- keine"
+        return
+    since = f" seit {goal['at']} ({goal['id']})" if goal["at"] else ""
+    yield f"- Stand: {_OUTCOMES[goal['outcome']]}{since}"
+    yield f"- Gewinn: {money(goal['profit'])} von {money(goal['profit_target'])}"
+    yield f"- Handelstage: {goal['trading_days']} von {goal['trading_days_min']}"
+
+
 def _limits(limits: Sequence[Answer]) -> list[str]:
     return _or_none(
         f"{word(limit['limit'])}: noch {money(limit['room'])} von {money(limit['of'])} "
@@ -207,13 +222,13 @@ def _decision(decision: Answer) -> Iterator[str]:
     yield f"- Wer: {text(decision['who'])} ({text(decision['authority'])})"
     if about:
         yield f"- Was: {about}"
-    if decision["why"] is not None and decision["what"] != "limit_breached":
+    if decision["why"] is not None and decision["what"] not in _BY_ENGINE:
         yield f"- Warum: {text(decision['why'])}"
     yield f"- Verweis: {text(decision['reference'])}"
     if answered:
         verdict = "angewandt" if answered["applied"] else f"abgelehnt: {text(answered['reason'])}"
         yield f"- Antwort: {verdict} ({answered['id']})"
-    elif decision["what"] != "limit_breached":
+    elif decision["what"] not in _BY_ENGINE:
         yield "- Antwort: noch keine"
 
 
@@ -237,6 +252,9 @@ def _about(decision: Answer) -> str:
             return "Positionen werden geschlossen" if said["flatten"] else "Positionen bleiben offen"
         case "limit_breached":
             return _breach(said)
+        case "objectives_reached":
+            days = f"{said['trading_days']} Handelstage von {said['trading_days_min']}"
+            return f"Bestand {money(said['balance'])}, Gewinnziel {money(said['profit_target'])}, {days}"
     return ""
 
 

@@ -49,6 +49,7 @@ _WORDS = {
     "account_opened": "Konto eröffnet",
     "calendar_imported": "Kalender eingelesen",
     "limit_breached": "Grenze verletzt",
+    "objectives_reached": "Ziele erreicht",
 }
 _MARKED = frozenset("\\`*~[]<>#|!")  # what Markdown would take for its own
 _COMMAS = str.maketrans(",.", ".,")

@@ -85,7 +85,7 @@ class Queries:
     async def account(self, at: AsOf) -> Answer | None:
         """The account, None before it was opened."""
         (found,) = await self._ask(ACCOUNT, at.tape, at.ledger)
-        return account_of(found["account"], found["standing"] or ())
+        return account_of(found, self.desk)
 
     async def positions(self, at: AsOf, flat: bool = False) -> list[Answer]:
         """What is held of every symbol; with `flat` also what was, for its sums."""
@@ -171,8 +171,9 @@ class Queries:
     # -- decisions -----------------------------------------------------------------------------------------------------
 
     async def decisions(self, at: AsOf, *, before: int | None = None, limit: int = 50) -> Page:
-        """Who told the desk to decide otherwise, with the engine's answer, and limits passed; newest first. `before` is
-        tape time in ns: decisions of one time stay on one page, which may so be longer than its limit."""
+        """Who told the desk to decide otherwise, with the engine's answer, limits passed and objectives reached; newest
+        first. `before` is tape time in ns: decisions of one time stay on one page, which may so be longer than its
+        limit."""
         rows = await self._ask(DECISIONS, at.tape, at.ledger, END if before is None else before, limit)
         items = [decision(row, self.desk) for row in rows]
         return Page(items, rows[-1]["at_ns"] if rows and rows[-1]["more"] else None)

@@ -9,6 +9,7 @@ from domain.policy import PPM
 from domain.tape import position, utc
 from projections.answers import Answer, answer, content, decimal, on_tape
 from projections.decision_query import breach_content, breach_says
+from projections.objectives_query import CHALLENGE, objectives
 from projections.reading import breakers, latest, open_positions, services, standing, working_orders
 
 Stored = Mapping[str, Any]  # a row, as it is stored
@@ -21,7 +22,8 @@ ACCOUNT = f"""
 WITH account AS MATERIALIZED ({latest("account", "name", "$2")})
 SELECT
     (SELECT to_json(account) FROM account) AS account,
-    (SELECT json_agg(found) FROM ({standing("$1")}) AS found) AS standing"""
+    (SELECT json_agg(found) FROM ({standing("$1")}) AS found) AS standing,
+    (SELECT to_json(found) FROM ({CHALLENGE}) AS found) AS challenge"""
 
 # And $3 that of OPS. Of one read model the table that a new build replaces first is the first to be locked here too,
 # or the two could wait for each other.
@@ -43,7 +45,7 @@ STATUS = f"""{ACCOUNT},
 def status(found: Stored, desk: str) -> Answer:
     """The answer to STATUS."""
     stands, row = found["standing"] or (), found["account"]
-    account, limits = account_of(row, stands), _limits(row, stands)
+    account, limits = account_of(found, desk), _limits(row, stands)
     halt = _halt(found, desk) if row and row["halted"] else None
     running = [answer(service, desk) for service in found["services"] or ()]
     guards = [answer(breaker, desk) for breaker in found["breakers"] or ()]
@@ -79,8 +81,9 @@ def position_of(row: Stored, desk: str) -> Answer:
 # -- account and limits --------------------------------------------------------------------------------------------
 
 
-def account_of(row: Stored | None, stands: Sequence[Stored]) -> Answer | None:
-    """The account; one that nothing happened to yet is as it was opened."""
+def account_of(found: Stored, desk: str) -> Answer | None:
+    """The answer to ACCOUNT, with its objectives; an account that nothing happened to yet is as it was opened."""
+    row, stands = found["account"], found["standing"] or ()
     opened, rules = _content(stands, "account"), _rules(stands)
     initial = opened.get("initial_balance_nanos")
     row = row if _is_told(row) else _untouched(initial) if initial is not None else None
@@ -100,7 +103,7 @@ def account_of(row: Stored | None, stands: Sequence[Stored]) -> Answer | None:
         "profit_target": _share(initial, rules.get("profit_target_ppm")),
         "best_day": row["best_day"],
     }
-    return {
+    account = {
         "currency": opened.get("currency"),
         **{name: _decimal(amount) for name, amount in amounts.items()},
         "trading_days": row["trading_days"],
@@ -109,6 +112,7 @@ def account_of(row: Stored | None, stands: Sequence[Stored]) -> Answer | None:
         "best_day_kept": row["best_day_kept"],
         "changed_at": utc(row["at_ns"]) if row["at_ns"] else None,
     }
+    return account | {"objectives": objectives(account, found["challenge"], desk)}
 
 
 def _is_told(row: Stored | None) -> bool:

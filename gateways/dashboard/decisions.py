@@ -141,6 +141,7 @@ def _what(row: Row) -> Markup:
         "trading_halted": ("bad", "stop"),
         "limit_breached": ("bad", "warning"),
         "trading_resumed": ("good", "good"),
+        "objectives_reached": ("good", "good"),
     }.get(row["what"], ("quiet", "idle"))
     return badge(spoken(row["what"]), mood, drawn)
 
@@ -174,6 +175,8 @@ def _about(row: Row) -> Cell:
             return "and flatten" if says.get("flatten") else NONE
         case "limit_breached":
             return spoken(says["limit"])
+        case "objectives_reached":
+            return f"profit target of {says['policy']}"
     named = (
         f"{spoken(name)} {value}" for name, value in says.items() if isinstance(value, str | int) and name != "reason"
     )

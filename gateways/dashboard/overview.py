@@ -130,10 +130,19 @@ def limits(status: Mapping[str, Any]) -> Iterator[Markup]:
     if account and Decimal(account["profit_target"] or 0) > 0:
         reached = max(0.0, float(Decimal(account["profit"]) / Decimal(account["profit_target"])))
         says = join(amount(account["profit"]), " of ", amount(account["profit_target"]))
-        words = "reached" if account["target_reached"] else f"{100 * reached:.1f} % reached"
+        words = f"{100 * reached:.1f} % reached"
         yield tag("div", meter("Profit target", min(reached, 0.79), says, words), class_="objective")
     if account and account["trading_days_min"]:
         yield facts([("Trading days", f"{account['trading_days']} of {account['trading_days_min']}")])
+    if account and account["objectives"]:
+        yield facts([("Objectives", objectives(account["objectives"]))])
+
+
+def objectives(said: Mapping[str, Any]) -> Markup:
+    """Open, reached or failed, and since when."""
+    mood, drawn = {"reached": ("good", "good"), "failed": ("bad", "bad")}.get(said["outcome"], ("quiet", "idle"))
+    since = join(" since ", when(said["at"])) if said["at"] else ""
+    return join(badge(said["outcome"].capitalize(), mood, drawn), since)
 
 
 def positions(status: Mapping[str, Any], digits: Mapping[str, int]) -> Markup:

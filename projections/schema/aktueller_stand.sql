@@ -10,9 +10,9 @@ CREATE TABLE account (
     day_balance    bigint,            -- at the last midnight of Prague
     daily_limit    bigint,            -- equity
     total_limit    bigint,
-    trading_days   bigint  NOT NULL,  -- this and the next three as that midnight counted
-    best_day       bigint  NOT NULL,
-    target_reached boolean NOT NULL,
+    trading_days   bigint  NOT NULL,  -- with today, once it opened a position
+    best_day       bigint  NOT NULL,  -- as the last midnight counted
+    target_reached boolean NOT NULL,  -- this and the next as that midnight counted, or the passed challenge
     best_day_kept  boolean NOT NULL,
     halted         boolean NOT NULL,
     halt_number    bigint,            -- of the ledger event that halted
@@ -24,7 +24,7 @@ CREATE TABLE account (
 CREATE UNIQUE INDEX ON account (name) WHERE until = 9223372036854775807;
 
 CREATE TABLE standing (
-    kind      text   NOT NULL,  -- policy, strategy, account, engine, instrument
+    kind      text   NOT NULL,  -- policy, strategy, account, engine, instrument; challenge: since when a policy of this name stands
     name      text   NOT NULL,
     ordinal   bigint NOT NULL,  -- of the instruction on the tape
     at_ns     bigint NOT NULL,

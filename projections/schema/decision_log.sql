@@ -40,6 +40,20 @@ CREATE TABLE breaches (
     PRIMARY KEY (number, since)
 );
 
+CREATE TABLE objectives (
+    number           bigint NOT NULL,  -- of the ledger event
+    policy           text   NOT NULL,  -- name@version
+    profit_target    bigint NOT NULL,  -- money in nanos of the account's currency, here and below
+    balance          bigint NOT NULL,
+    trading_days     bigint NOT NULL,
+    trading_days_min bigint NOT NULL,
+    best_day         bigint NOT NULL,  -- the largest profit of a day so far
+    at_ns            bigint NOT NULL,
+    since            bigint NOT NULL,
+    until            bigint NOT NULL,
+    PRIMARY KEY (number, since)
+);
+
 CREATE TABLE verdict_counts (
     policy         text   NOT NULL,  -- name@version
     rule           text   NOT NULL,  -- '': verdicts approved; 'refused': verdicts refused; else a rule

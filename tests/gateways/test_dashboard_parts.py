@@ -95,13 +95,30 @@ def test_an_address_keeps_its_words_and_the_moment() -> None:
 
 def test_a_limit_tells_the_room_that_is_left_and_one_that_is_passed_is_full() -> None:
     limit = {"limit": "max_loss", "at_equity": "90000", "room": "-12.5", "of": "10000", "used_ratio": 1.00125}
-    status = {"limits": [limit], "account": {"profit_target": None, "trading_days_min": 0}}
+    status = {"limits": [limit], "account": {"profit_target": None, "trading_days_min": 0, "objectives": None}}
     read = Read("".join(limits(status)))
     meter = next(attributes for _, attributes in read.elements if attributes.get("role") == "meter")
     assert meter["aria-valuenow"] == "100"
     assert "bad" in (meter["class"] or "")
     assert "-12.50 left" in read.text
     assert "halts at equity 90,000.00" in read.text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "at", "shown"),
+    [("reached", "2024-03-05T15:00:02Z", "Reached since 2024-03-05 15:00:02"), ("open", None, "Open")],
+)
+def test_the_objectives_of_a_challenge_tell_what_became_of_it(outcome: str, at: str | None, shown: str) -> None:
+    goal = {"outcome": outcome, "at": at}
+    account = {
+        "profit": "12000",
+        "profit_target": "10000",
+        "trading_days": 4,
+        "trading_days_min": 4,
+        "objectives": goal,
+    }
+    text = Read("".join(limits({"limits": [], "account": account}))).text
+    assert text.endswith(f"Trading days4 of 4Objectives{shown}")
 
 
 def test_what_blocks_the_desk_says_who_why_and_what_to_do() -> None:

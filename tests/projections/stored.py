@@ -7,13 +7,16 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
 import asyncpg
 
+from adapters.postgres_server import PostgresServer
 from adapters.projection_store import ProjectionStore, Stretch
+from adapters.read_models import ReadModels, reader_pool
 from domain.operations import (
     BreakerClosed,
     BreakerOpened,
@@ -29,6 +32,7 @@ from domain.ports import Checkpoint, Fact, Source, Table
 from projections.as_of import AsOf
 from projections.catalogue import READ_MODELS, fingerprint, schema
 from projections.projection import Fold, Folding, ReadModel
+from projections.queries import Queries
 from tests.projections import folds
 from tests.projections.folds import RECORDED, golden
 
@@ -102,6 +106,18 @@ class StoredDesk:
             stands = Checkpoint(folding.position, folding.remembered(), *_times(source, facts, folding.position))
             await self.store.write(source, [Stretch(model.name, before, stands, folding.made())])
             folding.renew()
+
+
+@asynccontextmanager
+async def standing(postgres_server: PostgresServer, facts: Facts) -> AsyncIterator[Queries]:
+    """A desk at the end of these facts."""
+    async with asyncpg.create_pool(postgres_server.dsn, min_size=1) as pool:
+        desk = StoredDesk(pool, facts)
+        await desk.begin()
+        await desk.grow(end(facts))
+        async with reader_pool(postgres_server.dsn, desk.name) as readers:
+            yield Queries(ReadModels(readers), desk.name)
+        await pool.execute(f"DROP SCHEMA {desk.store.schema} CASCADE")
 
 
 def _times(source: Source, facts: Sequence[Fact], position: int) -> tuple[int | None, int]:

@@ -1,17 +1,14 @@
 """How a desk stands, by hand: what is said of account and limits, what blocks it, and what may soon."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.postgres_server import PostgresServer
-from adapters.read_models import ReadModels, reader_pool
 from domain.instructions import AccountOpened, EngineActivated, PolicyActivated, StrategyActivated, TradingHalted
 from domain.operations import BreakerHalfOpened, BreakerOpened, EmergencyStopped
 from domain.policy import Limits
@@ -21,7 +18,7 @@ from projections.queries import Queries
 from projections.stand_query import status
 from tests.canonical import MONDAY, POLICY, SAID
 from tests.projections.folds import DAY, event, ledger, nanos, tape
-from tests.projections.stored import Facts, Row, StoredDesk, end, failed, ops
+from tests.projections.stored import Facts, Row, end, failed, ops, standing
 
 LIMITED = POLICY.model_copy(update={"limits": Limits(daily_loss_ppm=50_000, max_loss_ppm=100_000)})
 OPENED = AccountOpened(**SAID, id="open", currency="USD", initial_balance_nanos=nanos(100_000))
@@ -184,7 +181,7 @@ STANDS: list[Row] = [
         "daily_loss_ppm": 50_000, "max_loss_ppm": None, "profit_target_ppm": 100_000, "trading_days_min": 4}}},
      "ordinal": 1, "at_ns": 0, "actor": "a", "authority": "operator"},
 ]  # fmt: skip
-NOTHING: Row = dict.fromkeys(("told", "breach", "orders", "positions", "services", "breakers"))
+NOTHING: Row = dict.fromkeys(("told", "breach", "challenge", "orders", "positions", "services", "breakers"))
 
 
 def stand_with(daily_room: int | None) -> Any:
@@ -229,18 +226,6 @@ def test_a_limit_whose_room_is_not_known_yet_says_so_and_alarms_nobody() -> None
 # -- small ledgers -----------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def standing(postgres_server: PostgresServer, facts: Facts) -> AsyncIterator[Queries]:
-    """A desk at the end of these facts."""
-    async with asyncpg.create_pool(postgres_server.dsn, min_size=1) as pool:
-        desk = StoredDesk(pool, facts)
-        await desk.begin()
-        await desk.grow(end(facts))
-        async with reader_pool(postgres_server.dsn, desk.name) as readers:
-            yield Queries(ReadModels(readers), desk.name)
-        await pool.execute(f"DROP SCHEMA {desk.store.schema} CASCADE")
-
-
 async def test_news_and_other_limits_are_told_in_their_own_units(postgres_server: PostgresServer) -> None:
     facts: Facts = {
         "ledger": ledger(
@@ -257,13 +242,15 @@ async def test_news_and_other_limits_are_told_in_their_own_units(postgres_server
     assert (money["content"]["value"], money["content"]["halted"]) == ("3.000000000", True)
 
 
-async def test_what_passed_a_limit_at_the_time_of_an_instruction_is_told_behind_it(
+async def test_what_the_engine_decided_at_the_time_of_an_instruction_is_told_behind_it(
     postgres_server: PostgresServer,
 ) -> None:
-    breach = event("limit_breached", 1, occurred_at_ns=MONDAY)
-    async with standing(postgres_server, {"tape": TOLD, "ledger": ledger(breach)}) as queries:
-        items = (await queries.decisions(AsOf(tape=5, ledger=1))).items
-    assert [item["id"] for item in items] == [f"{queries.desk}:1", "tape:5", "tape:4", "tape:3", "tape:2", "tape:1"]
+    kinds = ("limit_breached", "objectives_reached", "limit_breached")
+    told = ledger(*(event(kind, number, occurred_at_ns=MONDAY) for number, kind in enumerate(kinds, 1)))
+    async with standing(postgres_server, {"tape": TOLD, "ledger": told}) as queries:
+        items = (await queries.decisions(AsOf(tape=5, ledger=3))).items
+    own = [f"{queries.desk}:{number}" for number in (3, 2, 1)]
+    assert [item["id"] for item in items] == [*own, "tape:5", "tape:4", "tape:3", "tape:2", "tape:1"]
 
 
 async def test_an_order_works_until_it_is_done(postgres_server: PostgresServer) -> None:
