@@ -26,7 +26,7 @@ from gateways.summary import print_session
 from gateways.terminal import Progress, err, print_json
 from gateways.wanted import Wanted
 
-TRADING, READING = ("ws", "core"), ("projector", "api")
+TRADING, READING = ("ws", "core"), ("projector", "api", "governance")
 
 FeedOption = Annotated[
     list[str] | None,
@@ -152,7 +152,7 @@ def serve(
         list[str],
         typer.Argument(
             help="ws (feed, sequencer, commands), core (the engine); or projector (the read models), api (HTTP and the "
-            "dashboard). Several may be named."
+            "dashboard), governance (the decision gate). Several may be named."
         ),
     ],
     feed: FeedOption = None,

@@ -37,8 +37,12 @@ from ops.takeover import kept_state
 from ops.tape_lookup import must_stand, row_at
 from projections.as_of import AsOf
 
-SERVICES = ("ws", "core", "risk", "execution", "projector", "api")
-PROCESSES = {"projector": "read_side", "api": "read_side"}  # whose end is told by another one
+SERVICES = ("ws", "core", "risk", "execution", "projector", "api", "governance")
+PROCESSES = {
+    "projector": "read_side",
+    "api": "read_side",
+    "governance": "read_side",
+}  # whose end is told by another one
 ANSWER_S = 1.0
 MAX_ANSWER_BYTES = 64 * 1024
 LAST_EVENTS = 5
@@ -95,7 +99,7 @@ async def state_of(log: Log, desk: str, asked: Asked = NOW) -> dict[str, Any]:
     await must_stand(log, tape)
     at = await moment_of(log, desk, asked)
     times, ledger_end = await Moments(log, desk).times(at), at.ledger
-    engine = await _engine_at(log, tape, at)
+    engine = await engine_at(log, tape, at)
     book, paper = engine.desk.book, engine.desk
     state, policy = book.desk[0], paper.policy
     last = await reader.newest(
@@ -128,7 +132,7 @@ async def state_of(log: Log, desk: str, asked: Asked = NOW) -> dict[str, Any]:
     }
 
 
-async def _engine_at(log: Log, tape: StoredTape, at: AsOf) -> Engine:
+async def engine_at(log: Log, tape: StoredTape, at: AsOf) -> Engine:
     """The engine at a moment. A state that is ahead of its tape or ledger is passed over, as the core does."""
     engine = Engine()
     for data in (await SnapshotStore(log, tape.name).load(), await kept_state(log, tape.name, ENGINE)):

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.jetstream import JetStreamLog
 from adapters.tape_log import StoredTape
+from domain.account import equity_of
 from domain.commands import (
     ActivatePolicy,
     ActivateStrategy,
@@ -27,12 +28,14 @@ from domain.gate import Standing
 from domain.governance import Governance
 from domain.governance_policy import governance_widens
 from domain.instructions import OrderRequested, StrategyActivated
+from domain.instruments import NANOS
+from domain.market import convert, rate_is_known
 from domain.proposal import Before, StrategyBefore
 from domain.widening import OrderFacts, order_widens, policy_widens, strategy_widens
 from gateways.standing import Activation, read_standing
 from gateways.standing import Standing as OnTheTape
 from ops.control import refuse_impossible
-from ops.desk_status import state_of
+from ops.desk_status import engine_at, state_of
 from ops.moments import Moments
 
 Found = tuple[Before, Mapping[str, Any], Sequence[str]]  # what stood, what is replaced, what needs a signature
@@ -95,8 +98,17 @@ class Standings:
         return Before(), {}, widens
 
     async def _order_facts(self, command: PlaceOrder) -> OrderFacts:
-        """What is known of the order's worth: with no quote, and for a currency without a rate, nothing."""
-        return OrderFacts(None, None, None)
+        """What is known of the order's worth now: with no quote, and for a currency without a rate, nothing."""
+        moment = await Moments(self._store, command.desk).newest()
+        engine = await engine_at(self._store, StoredTape(self._store, command.desk), moment)
+        book = engine.desk.book
+        equity = equity_of(book.account[0]) if engine.desk.currency else None
+        known = {instrument.symbol: number for number, instrument in engine.desk.instruments.items()}
+        number = known.get(command.symbol)
+        if number is None or not rate_is_known(book.markets, number):
+            return OrderFacts(None, None, equity)
+        price = int(book.markets[number]["ask" if command.side == "buy" else "bid"])
+        return OrderFacts(price or None, int(convert(book.markets, number, NANOS)), equity)
 
     async def _published(self, publication: Publication, before: Before) -> tuple[Before, dict[str, str]]:
         """The documents as they stand on the main branch, and what the publication changes. Raises Refused when they

@@ -1,5 +1,5 @@
-"""The services of the read side, supervised: `projector` (the read models) and `api` (HTTP and the dashboard), and
-beside them the PostgreSQL that they stand on. What they hold is derived: whatever becomes of them, the desk trades on.
+"""The services beside a desk, supervised: `projector` (the read models), `api` (HTTP and the dashboard) and `governance`
+(the decision gate), and the PostgreSQL that the first two stand on. Whatever becomes of them, the desk trades on.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from domain.errors import Unavailable
 from domain.ports import Source
 from gateways.halt_latch import HaltLatch
 from ops.composition import Postgres, open_postgres, written_late
+from ops.governance import serve as serve_governance
 from ops.health import Health, serve_health
 from ops.projector import Projector
 from ops.recovery import RecoveryTable
@@ -34,7 +35,7 @@ from ops.settings import Settings, hidden
 from ops.supervisor import Start, Supervisor, breaker_events
 from projections.catalogue import READ_MODELS
 
-PROJECTOR, API, POSTGRES = "projector", "api", "postgres"
+PROJECTOR, API, GOVERNANCE, POSTGRES = "projector", "api", "governance", "postgres"
 NEEDS = {PROJECTOR: POSTGRES}  # the API listens without it too: the emergency stop needs none
 SOURCES: tuple[Source, ...] = tuple({fold.source: None for model in READ_MODELS for fold in model.folds})
 MEASURE_EVERY_S = 0.5
@@ -64,19 +65,22 @@ class ReadServices:
         desk, InvalidInput for a port that is taken."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            for name in names:
+            for name in [name for name in names if name != GOVERNANCE]:  # that one serves every desk and stands by
                 await stack.enter_async_context(only_one(self._log.connection, settings.desk, name))
             self._ops = await stack.enter_async_context(OpsLog.open(self._log))
-            ports = {PROJECTOR: settings.projector_port} if PROJECTOR in names else {}  # the API has pages of its own
+            pages = {PROJECTOR: settings.projector_port, GOVERNANCE: settings.governance_port}  # the API has its own
+            ports = {name: port for name, port in pages.items() if name in names}
             await stack.enter_async_context(serve_health(self.health, ports, settings.host, desk=settings.desk))
             postgres = await stack.enter_async_context(open_postgres(settings))
             lives: dict[str, Start] = {
                 POSTGRES: partial(self._postgres, postgres),
                 PROJECTOR: self._projector,
                 API: self._api,
+                GOVERNANCE: self._governance,
             }
+            beneath = [POSTGRES] if {PROJECTOR, API}.intersection(names) else []
             supervisor = Supervisor(self.health, self._table, record=self._ops.record)
-            await supervisor.run({name: lives[name] for name in (POSTGRES, *names)}, self._emergency_stop)
+            await supervisor.run({name: lives[name] for name in (*beneath, *names)}, self._emergency_stop)
 
     async def _postgres(self, postgres: Postgres) -> None:
         """The server: one connection that only notices, at once, when it is gone. A next life starts it again."""
@@ -121,6 +125,10 @@ class ReadServices:
     async def _api(self) -> None:
         """HTTP and the dashboard; they see for themselves where PostgreSQL is."""
         await self._serve(self._settings, self._log, ready=partial(self.health.ready, API))
+
+    async def _governance(self) -> None:
+        """The decision gate."""
+        await serve_governance(self._settings, ready=partial(self.health.ready, GOVERNANCE))
 
     async def _emergency_stop(self, reason: str) -> None:
         """Only where an operator's recovery table wants it."""

@@ -24,7 +24,7 @@ from ops.settings import Settings, variable
 from ops.supervisor import Supervisor
 
 NAME = "read_side"
-SERVICES = ("projector", "api")
+SERVICES = ("projector", "api", "governance")
 END_WITHIN_S = 15.0  # as long as a first start of PostgreSQL takes that is under way
 LINES_SAID = 3
 

@@ -8,7 +8,7 @@ from domain.errors import Conflict, Diverged, InvalidInput, NotDurable, Overlap,
 from domain.operations import Recovery, Severity
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-DERIVED = ("postgres", "projector", "api", "read_side")  # what they hold can be built again: trading never waits for it
+DERIVED = ("postgres", "projector", "api", "governance", "read_side")  # trading never waits for any of these
 
 CLASSES: tuple[tuple[Severity, tuple[type[BaseException], ...]], ...] = (
     (Severity.CRITICAL, (Diverged, TapeBroken, NotDurable)),
@@ -57,7 +57,8 @@ class RecoveryTable(BaseModel):
     )
     projector: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)
     api: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)
-    read_side: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # the process of those two
+    governance: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # what is doubtful stays undecided
+    read_side: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # the process of those three
 
     @classmethod
     def changed(cls, changes: str) -> Self:

@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     risk_port: int = _port(8002, "the engine's risk stage")
     execution_port: int = _port(8003, "the engine's execution stage")
     projector_port: int = _port(8004, "the projector, which writes the read models")
+    governance_port: int = _port(8005, "governance, the decision gate")
     api_port: int = Field(
         default=8080, ge=1, le=65535, description="Port of the HTTP API and of the dashboard, 1 to 65535."
     )
