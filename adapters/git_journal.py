@@ -39,12 +39,7 @@ class Journal:
             return None
 
     def write(self, note: Note) -> None:
-        unfinished = self._path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
-            file.write(note.model_dump_json().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self._path)
+        write_durably(self._path, note.model_dump_json().encode())
 
     def drop(self) -> None:
         self.release_index()
@@ -77,3 +72,18 @@ class Journal:
             return os.path.samestat(os.lstat(self._path), os.lstat(self._index_lock))
         except FileNotFoundError:
             return False
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Whole or not at all, whenever the power fails. Raises OSError."""
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
