@@ -11,12 +11,16 @@ from typing import TypeVar
 import asyncpg
 
 from adapters.connection import Connection, connect
+from adapters.documents import GitDocuments, own_repository
 from adapters.embedded import EmbeddedServers
+from adapters.forge import LocalForge
+from adapters.github import GitHubForge
 from adapters.jetstream import JetStreamLog
 from adapters.postgres import CLOSE_S, CONNECT_S, FAULTS, unavailable
 from adapters.projection_store import ProjectionStore
 from adapters.provision import provision, require_durable
-from domain.errors import Unavailable
+from domain.documents import Forge
+from domain.errors import InvalidInput, Unavailable
 from domain.operations import Recovery, Severity
 from ops.recovery import RecoveryTable
 from ops.settings import Settings, hidden
@@ -98,6 +102,23 @@ async def open_store(dsn: str, desk: str) -> AsyncIterator[ProjectionStore]:
         with contextlib.suppress(*FAULTS):  # what cannot be closed in order is cut
             async with asyncio.timeout(CLOSE_S):
                 await pool.close()
+
+
+def open_documents(settings: Settings) -> GitDocuments:
+    """The documents of CDB_DOCUMENTS_REPO, or of a repository in the data directory, which is made when there is none.
+    Raises Unavailable."""
+    return GitDocuments(settings.documents_repo or own_repository(settings.data_dir / "documents"))
+
+
+def open_forge(settings: Settings, documents: GitDocuments) -> Forge:
+    """Where the branches of these documents are offered. Raises InvalidInput when a setting is missing."""
+    if settings.forge == "local":
+        return LocalForge(documents.path, settings.data_dir / "pull-requests")
+    name, token_file = settings.github_repository, settings.github_token_file
+    if name is None or token_file is None:
+        missing = "CDB_GITHUB_REPOSITORY" if name is None else "CDB_GITHUB_TOKEN_FILE"
+        raise InvalidInput(f"CDB_FORGE=github needs {missing}; set it, or choose CDB_FORGE=local")
+    return GitHubForge(documents.path, name, token_file, settings.github_url)
 
 
 def written_late(dsn: str) -> str:

@@ -150,6 +150,27 @@ class Settings(BaseSettings):
         default="",
         description="Changes of what is done about faults, as in core.high=emergency_stop,postgres.medium=retry.",
     )
+    documents_repo: Annotated[Path, AfterValidator(Path.expanduser)] | None = Field(
+        default=None,
+        description="Git repository of the documents, bare or checked out; without it `cdb` makes one of its own.",
+    )
+    forge: Literal["local", "github"] = Field(
+        default="local",
+        description="Where pull requests are made: local (files in the data directory) or github.",
+    )
+    github_repository: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$",
+        description="Repository that pull requests are made in, owner/name.",
+    )
+    github_token_file: Annotated[Path, AfterValidator(Path.expanduser)] | None = Field(
+        default=None, description="File of its owner alone (chmod 600) with the token that GitHub is asked with."
+    )
+    github_url: str = Field(
+        default="https://github.com",
+        pattern=r"^(https://[A-Za-z0-9.-]+(:\d{1,5})?|http://127\.0\.0\.1:\d{1,5})$",
+        description="Address of GitHub's pages, https://host; its API and its git lie beside them.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning",
         description="The least important kind of log line that is shown: debug, info, warning or error.",
