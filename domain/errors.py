@@ -57,6 +57,20 @@ class TapeBroken(DeskError):
     exit_code = 7
 
 
+class ApprovalRefused(DeskError):
+    """A decision, or what was said of an approver's key, does not hold. `code` is for programs, one word a cause:
+
+    forged, unknown_key, other_key, revoked, weak_key, edited, other_proposal, other_policy, stale, not_shown, replayed,
+    wrong_environment, expired; of approvers also not_first, already_enrolled, last_approver.
+    """
+
+    exit_code = 8
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"{why} ({code})")
+        self.code = code
+
+
 class Diverged(DeskError):
     """The ledger holds something else than this engine computes from the same tape."""
 
