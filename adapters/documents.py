@@ -56,6 +56,9 @@ class GitDocuments:
     def __init__(self, repository: Path, wait_s: float = LOCK_SECONDS) -> None:
         self.path, self._wait_s = repository, wait_s
 
+    async def main(self) -> str:
+        return await asyncio.to_thread(self._main)
+
     async def tip(self, branch: str | None = None) -> str | None:
         return await asyncio.to_thread(self._tip, branch)
 
@@ -69,6 +72,13 @@ class GitDocuments:
         return await asyncio.to_thread(self._commit, change)
 
     # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _main(self) -> str:
+        with opened(self.path) as repository:
+            ref = checked_out(repository)
+        if ref is None:
+            raise InvalidInput(f"{self.path} has no branch checked out (HEAD is detached); check one out")
+        return ref.decode().removeprefix("refs/heads/")
 
     def _tip(self, branch: str | None) -> str | None:
         with opened(self.path) as repository:

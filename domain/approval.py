@@ -8,7 +8,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -89,18 +89,18 @@ def canonical(value: object) -> bytes:
     """RFC 8785 JSON, one spelling for one value.
 
     An integer outside +-(2^53 - 1) becomes {"$int": "<decimal>"}, which nothing else can become: "$int" as a key is
-    refused. So 9007199254740993 and "9007199254740993" differ. A float is refused when it is not finite or so large that
-    an integer may have been rounded to it; 1.0 and 1 are one number.
+    refused. So 9007199254740993 and "9007199254740993" differ. A float is refused when it is not finite, or so large
+    that an integer may have been rounded to it; 1.0 and 1 are one number.
 
     Raises InvalidInput, with the place, for all that has no such form.
     """
     try:
         return rfc8785.dumps(_plain(value, ()))
-    except ValueError as error:  # a lone surrogate, also in a key
-        raise InvalidInput(f"there is no canonical form: {error}; mend the text") from None
+    except ValueError as error:  # a lone surrogate, also in a key, or an integer of thousands of digits
+        raise InvalidInput(f"there is no canonical form: {error}; mend it") from None
 
 
-def _plain(value: object, place: tuple[str, ...]) -> rfc8785._impl._Value:
+def _plain(value: object, place: tuple[str, ...]) -> Any:
     if len(place) > DEPTH_MAX:
         raise InvalidInput(f"a value is nested deeper than {DEPTH_MAX} levels; make it flatter")
     match value:
@@ -176,7 +176,7 @@ def check_signature(signed: bytes, signature: str, public_key: bytes) -> None:
 
 
 def verify(signed: Signed, public_key: bytes) -> None:
-    """Raise Refused unless this key signed exactly this body. Whether it holds is `Approvers.key`'s question."""
+    """Raise Refused unless this key signed exactly this body. Whether it held, `Approvers.key` says."""
     own = key_id(public_key)
     if own != signed.body.key_id:
         raise Refused("other_key", f"the verdict names key {signed.body.key_id}, not {own}; sign with that key")

@@ -37,7 +37,7 @@ class _ApproverEvent(BaseModel):
 
 
 class ApproverEnrolled(_ApproverEvent):
-    """From here on this key's verdicts count. The first one stands alone, made offline: `enrolled_by` and `signature` ""."""
+    """From here on this key's verdicts count. The first, made offline, has neither `enrolled_by` nor `signature`."""
 
     type: Literal["approver_enrolled"] = "approver_enrolled"
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
@@ -100,7 +100,7 @@ class Approvers:
         self._known: dict[str, Approver] = {}
 
     def take(self, sequence: int, event: ApproverEvent) -> None:
-        """Fold one message's event; one that breaks a rule is only noted in `ignored`. A message taken before is none."""
+        """Fold one message's event; one that breaks a rule is only noted in `ignored`. Twice is once."""
         if sequence <= self.position:
             return
         self.position = sequence

@@ -110,6 +110,9 @@ class PullRequest(NamedTuple):
 class Documents(Protocol):
     """Documents in a repository. Nothing but the documents of the list can be read or written."""
 
+    async def main(self) -> str:
+        """The name of the checked-out branch. Raises InvalidInput when none is."""
+
     async def tip(self, branch: str | None = None) -> str | None:
         """The last commit of a branch (None: the checked-out one); None when there is no such branch."""
 

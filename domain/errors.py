@@ -71,10 +71,15 @@ class Diverged(DeskError):
 
 
 class Refused(DeskError):
-    """Governance says no. `code` is the rule in one word, as it is recorded: `forged`, `expired`, `not_permitted`."""
+    """Governance says no. `code` is the rule in one word, as programs read it and as it is recorded.
+
+    Of signatures: forged, unknown_key, other_key, revoked, weak_key, edited, other_proposal, other_policy, stale,
+    not_shown, replayed, wrong_environment, wrong_time, expired; of approvers also not_first, already_enrolled,
+    last_approver; of commands: not_permitted, unknown_role, decided, invalid_state, too_many_pending, and others.
+    """
 
     exit_code = 8
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
         self.code = code

@@ -142,7 +142,7 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         store = await stack.enter_async_context(open_log(settings))
         await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
         events = await stack.enter_async_context(OpsLog.open(store))
-        documents = await stack.enter_async_context(open_documents(settings))
+        documents = open_documents(settings)
         forge = open_forge(settings, documents)
         gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
         await gate.open(settings.environment)

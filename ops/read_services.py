@@ -1,4 +1,4 @@
-"""The services beside a desk, supervised: `projector` (the read models), `api` (HTTP and the dashboard) and `governance`
+"""The services beside a desk, supervised: `projector` (the read models), `api` (HTTP, the dashboard) and `governance`
 (the decision gate), and the PostgreSQL that the first two stand on. Whatever becomes of them, the desk trades on.
 """
 
