@@ -10,7 +10,7 @@ from pydantic import Field
 
 from domain.bars import M1, extend, mid, open_bar, subscribed
 from domain.kernel import kernel
-from domain.signals.handler import Handler, Signals, States, register
+from domain.signals.handler import LOOSER_UP, Handler, Signals, States, register
 from domain.signals.retest import ENTERED, STATE, RetestParameters, advance, close_leg, enter, initial
 from domain.tape import Ticks
 
@@ -18,7 +18,9 @@ from domain.tape import Ticks
 class M1Retest(RetestParameters):
     """Parameters of m1_retest; the swings are those of M1 bars, so the window is shorter."""
 
-    window_bars: int = Field(30, ge=1, le=1_440, description="M1 bars within which the retest must come")
+    window_bars: int = Field(
+        30, ge=1, le=1_440, description="M1 bars within which the retest must come", json_schema_extra=LOOSER_UP
+    )
 
 
 @kernel
