@@ -60,7 +60,7 @@ def objections(
       lower bound of the current one; for quality: that bound is above the current win rate itself.
     """
     if outcome.few:
-        return (f"{outcome.trades:,} trades are fewer than {FEW}: nothing can be said",)
+        return (f"{outcome.trades:,} trades, {FEW} are needed",)
     found: list[str] = []
     expectancy = outcome.expectancy_nanos or 0
     if expectancy <= 0:
@@ -104,25 +104,31 @@ def judge(baseline: Parts, candidates: Sequence[Parts], aim: Aim, drawdown_max: 
     later: tuple[str, ...] = ()
     if best is not None:
         later = objections(baseline.held_out, candidates[best].held_out, aim, drawdown_max=drawdown_max)
-    says = _conclusion(baseline, None if best is None else candidates[best], tried, later)
+    says = _conclusion(baseline, candidates, best, later)
     return Judgement(tried=tried, objections=against, order=order, best=best, against=later, says=says)
 
 
-def _conclusion(baseline: Parts, best: Parts | None, tried: int, against: tuple[str, ...]) -> str:
-    of = f"{tried} candidate{'' if tried == 1 else 's'} tried"
-    if best is None:
-        losing = (baseline.chosen_on.expectancy_nanos or 0) < 0
-        also = " The current parameters lose as well." if losing else ""
-        return f"No candidate is better: {of}, none held on the first two thirds of the history.{also}"
-    if against:
+def _conclusion(baseline: Parts, candidates: Sequence[Parts], best: int | None, against: tuple[str, ...]) -> str:
+    tried = f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'} tried"
+    if best is not None and not against:
         return (
-            f"No candidate is better: {of}; the best on the first two thirds of the history did not hold on the last "
-            f"third ({'; '.join(against)})."
+            f"One candidate is better ({tried}; it was chosen on the first two thirds of the history). On the last "
+            f"third, which had no say in the choice: {candidates[best].held_out.says}. The current parameters there: "
+            f"{baseline.held_out.says}."
         )
-    return (
-        f"One candidate is better ({of}; it was chosen on the first two thirds of the history). On the last third, "
-        f"which had no say in the choice: {best.held_out.says}. The current parameters there: {baseline.held_out.says}."
-    )
+    if best is not None:
+        return (
+            f"No candidate is better: {tried}; the best on the first two thirds of the history did not hold on the "
+            f"last third ({'; '.join(against)})."
+        )
+    if all(one.chosen_on.few for one in candidates):
+        most = max((one.chosen_on.trades for one in candidates), default=0)
+        return (
+            f"Nothing can be promised: the history is too short or has too few trades; {tried}, none closed more than "
+            f"{most:,} trades on its first two thirds, {FEW} are needed."
+        )
+    also = " The current parameters lose as well." if (baseline.chosen_on.expectancy_nanos or 0) < 0 else ""
+    return f"No candidate is better: {tried}, none held on the first two thirds of the history.{also}"
 
 
 # -- what is promised ----------------------------------------------------------------------------------------------

@@ -76,14 +76,14 @@ def print_tuning(found: Mapping[str, Any]) -> None:
     """The current parameters and the candidates, best first; then what it comes to."""
     current, evidence = found["current"], found["evidence"]
     table = Table(
-        title=f"Tuning {found['strategy']} for {found['aim']}: tape {evidence['tape']}, {evidence['days']:,} days",
+        title=f"Tuning {found['strategy']} for {found['aim']}, tape {evidence['tape']}",
         title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
     )  # fmt: skip
     table.add_column("parameters", overflow="fold", ratio=3)
     for part in ("2/3", "1/3"):
         for name in ("trades/day", "won %", "a trade", "fall %"):
             table.add_column(f"{name}\n{part}", justify="right", no_wrap=True)
-    table.add_column("against it (on the first two thirds)", overflow="fold", ratio=3)
+    table.add_column("against it\n2/3", overflow="fold", ratio=3)
     table.add_row("[bold]current[/bold]", *_figures(current), "")
     for one in found["candidates"]:
         changed = "\n".join(
@@ -93,8 +93,11 @@ def print_tuning(found: Mapping[str, Any]) -> None:
         against = f"{first} (and {len(more)} more)" if more else first
         table.add_row(escape(changed), *_figures(one), escape(against), style="bold" if one["best"] else "")
     out.print(table)
-    out.print(f"2/3: the first {evidence['days'] - evidence['held_out_days']:,} days, they choose; 1/3: the last "
-              f"{evidence['held_out_days']:,} days, they confirm. Brackets: 95 %.", style="dim")  # fmt: skip
+    out.print(
+        f"2/3: the first {evidence['days'] - evidence['held_out_days']:,} of {evidence['days']:,} days choose; 1/3: "
+        "the rest confirm, with what 95 % of chance lies between.",
+        style="dim",
+    )
     for note in evidence["notes"]:
         out.print(f"Mind: {escape(note)}.", highlight=False)
     if proposal := found["proposal"]:

@@ -77,11 +77,11 @@ class Replay:
         instruction = self._replaced(message.instruction)
         events = self.engine.fold(Instructed(message.ordinal, instruction))
         self.closed.take(self.engine.desk, _NO_SIGNALS)
-        if self._is_ours(instruction):
+        if self._is_ours(instruction) and self.first_day is None:
             for event in events:
-                if isinstance(event, InstructionRefused) and self._changed:
+                if isinstance(event, InstructionRefused):
                     raise InvalidInput(f"strategy {self._strategy} cannot be replayed: {event.reason}")
-            self.first_day = self.closed.day if self.first_day is None else self.first_day
+            self.first_day = self.closed.day
 
     def _replaced(self, instruction: Instruction) -> Instruction:
         match instruction:

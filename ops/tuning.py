@@ -183,7 +183,7 @@ def _declared(symbols: tuple[str, ...], standing: Standing, tape: str) -> tuple[
     for symbol in symbols:
         if symbol not in standing.instruments:
             raise InvalidInput(
-                f"--symbol {symbol} is not on tape {tape}, which has {', '.join(standing.instruments) or 'none'}"
+                f"symbol {symbol} is not on tape {tape}, which has {', '.join(standing.instruments) or 'none'}"
             )
     return symbols
 
