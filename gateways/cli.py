@@ -309,12 +309,12 @@ def time_of(option: str, text: str | None) -> int | None:
 
 
 # Commands that have a file of their own put themselves beside these.
-from gateways import cli_control, cli_desk, cli_ledger, cli_projections, cli_token  # noqa: E402, F401
+from gateways import cli_control, cli_desk, cli_ledger, cli_projections, cli_token, cli_tune  # noqa: E402, F401
 
 # A new command gets its place here.
 HEADS = {
     "Trade": "up run serve",
-    "Look": "status diff why events signals documents verify",
+    "Look": "status diff why events signals documents verify tune",
     "Steer": "stop resume order cancel",
     "What there is": "policies strategies ingest tapes settings bench",
 }

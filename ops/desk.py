@@ -28,11 +28,12 @@ from ops.rejects import written_rejects
 from ops.tape_lookup import must_stand
 from ops.tokens import TokenOperations
 from ops.trading import TradingOperations
+from ops.tuning import TuningOperations
 from ops.verify import verify
 from ops.warm import warmed_up
 
 
-class Desk(TradingOperations, LedgerQueries, ProjectionOperations, TokenOperations):
+class Desk(TradingOperations, LedgerQueries, ProjectionOperations, TokenOperations, TuningOperations):
     """One desk of one data directory (or server). Implements gateways.cli.Operations."""
 
     def __init__(self, **options: Any) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from domain.bars import BAR, M1, extend, mid, open_bar, subscribed
 from domain.instruments import Instrument
 from domain.kernel import kernel
-from domain.signals.handler import Handler, Parameters, Signals, States, register
+from domain.signals.handler import LOOSER_DOWN, Handler, Parameters, Signals, States, register
 from domain.tape import Ticks
 
 STATE = np.dtype(
@@ -35,8 +35,8 @@ STATE = np.dtype(
 class EmaCross(Parameters):
     """Spans of the averages in ticks or in M1 bars."""
 
-    fast: int = Field(10, ge=1, le=100_000)
-    slow: int = Field(30, ge=2, le=100_000)
+    fast: int = Field(10, ge=1, le=100_000, json_schema_extra=LOOSER_DOWN)
+    slow: int = Field(30, ge=2, le=100_000, json_schema_extra=LOOSER_DOWN)
     on: Literal["ticks", "bars"] = "bars"
 
     @model_validator(mode="after")

@@ -11,21 +11,28 @@ least as long as `ticks`: at most one signal a tick. The kernel fills out[0:n], 
 The state's bytes are the whole state: saved, restored and continued at any cut gives the same output.
 Parameters are turned into nanos and counts by `initial` and live in the state, so a step needs nothing else; a
 parameter that is no whole number of nanos of this instrument is refused there (InvalidInput).
+A parameter that lets signals through or holds them back says so with `json_schema_extra=LOOSER_UP` (a larger value lets
+more through) or LOOSER_DOWN; domain/tuning.py moves those.
 """
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from domain.errors import UnknownStrategy
 from domain.instruments import Instrument
 from domain.tape import Ticks
 
 BUY, SELL = 1, -1
+
+LOOSER: Literal["looser"] = "looser"  # names which way of a parameter lets more signals through
+LOOSER_UP: JsonDict = {LOOSER: "up"}
+LOOSER_DOWN: JsonDict = {LOOSER: "down"}
 
 SIGNAL = np.dtype(
     [

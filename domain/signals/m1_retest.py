@@ -10,7 +10,7 @@ from pydantic import Field
 
 from domain.bars import M1, extend, mid, open_bar, subscribed
 from domain.kernel import kernel
-from domain.signals.handler import Handler, Signals, States, register
+from domain.signals.handler import LOOSER_UP, Handler, Signals, States, register
 from domain.signals.retest import ENTERED, STATE, RetestParameters, advance, close_leg, enter, initial
 from domain.tape import Ticks
 
@@ -23,7 +23,7 @@ class M1Retest(RetestParameters):
         ge=1,
         le=1_440,
         description="M1 bars within which the retest must come",
-        json_schema_extra={"tightens": "down"},
+        json_schema_extra=LOOSER_UP | {"tightens": "down"},
     )
 
 

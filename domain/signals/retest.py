@@ -31,7 +31,7 @@ from domain.signals.confidence import (
     timing_ppm,
     trend_ppm,
 )
-from domain.signals.handler import Exact, Parameters, plain
+from domain.signals.handler import LOOSER_DOWN, LOOSER_UP, Exact, Parameters, plain
 from domain.signals.structure import MAX_REACH, STRUCTURE, on_close
 
 NOTHING, ENTERED, INVALID, TOUCHED, EXPIRED = range(5)
@@ -67,17 +67,25 @@ Thousandths = Annotated[Decimal, Field(max_digits=6, decimal_places=3), AfterVal
 class RetestParameters(Parameters):
     """Of every handler that enters on a retest. Pips and points are the instrument's."""
 
-    reach: int = Field(2, ge=1, le=MAX_REACH, description="bars on either side of a fractal")
-    min_break_points: int = Field(1, ge=0, le=10_000, description="a close must lie this far beyond the swing")
+    reach: int = Field(
+        2, ge=1, le=MAX_REACH, description="bars on either side of a fractal", json_schema_extra=LOOSER_DOWN
+    )
+    min_break_points: int = Field(
+        1, ge=0, le=10_000, description="a close must lie this far beyond the swing", json_schema_extra=LOOSER_DOWN
+    )
     window_bars: int = Field(
         60,
         ge=1,
         le=1_440,
         description="M1 bars within which the retest must come",
-        json_schema_extra={"tightens": "down"},
+        json_schema_extra=LOOSER_UP | {"tightens": "down"},
     )
-    tolerance_pips: Exact = Field(Decimal("0.8"), ge=0, le=1_000, description="either way of the level")
-    trigger_pips: Exact = Field(Decimal("0.8"), gt=0, le=1_000, description="beyond the touch bar's extreme")
+    tolerance_pips: Exact = Field(
+        Decimal("0.8"), ge=0, le=1_000, description="either way of the level", json_schema_extra=LOOSER_UP
+    )
+    trigger_pips: Exact = Field(
+        Decimal("0.8"), gt=0, le=1_000, description="beyond the touch bar's extreme", json_schema_extra=LOOSER_DOWN
+    )
     buffer_pips: Exact = Field(Decimal("0.2"), ge=0, le=1_000, description="of the stop beyond the extreme")
     reward_ratio: Thousandths = Field(Decimal("2.5"), gt=0, le=100, description="target distance / stop distance")
 
