@@ -100,7 +100,7 @@ class Approvers:
         self._known: dict[str, Approver] = {}
 
     def take(self, sequence: int, event: ApproverEvent) -> None:
-        """Fold one message's event; one that breaks a rule is only noted in `ignored`. Taken twice, it is taken once."""
+        """Fold one message's event; one that breaks a rule is only noted in `ignored`. Twice is once."""
         if sequence <= self.position:
             return
         self.position = sequence
