@@ -24,14 +24,9 @@ DEPTH_MAX = 64
 
 _INT64_MAX = 2**63 - 1
 _PRIME = 2**255 - 19
+_ORDER_8_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 # The y of the eight points of small order: whoever enrolled one could sign anything without a private key.
-_SMALL_ORDER_Y = frozenset({
-    0,
-    1,
-    _PRIME - 1,
-    0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-    0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7,
-})  # fmt: skip
+_SMALL_ORDER_Y = frozenset({0, 1, _PRIME - 1, _ORDER_8_Y, _PRIME - _ORDER_8_Y})
 
 
 def _whole(value: object) -> object:
