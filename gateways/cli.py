@@ -2,7 +2,7 @@
 
 Results go to standard output (with --json one object a line), everything else to standard error.
 Exit codes: 0 done, 1 the ledger diverges, 2 wrong input, 3 overlap, 4 another writer, 5 not durable, 6 unreachable,
-7 the tape is broken or not re-executable here, 130 interrupted.
+7 the tape is broken or not re-executable here, 8 governance refuses, 130 interrupted.
 """
 
 import asyncio
@@ -309,13 +309,22 @@ def time_of(option: str, text: str | None) -> int | None:
 
 
 # Commands that have a file of their own put themselves beside these.
-from gateways import cli_control, cli_desk, cli_ledger, cli_projections, cli_token, cli_tune  # noqa: E402, F401
+from gateways import (  # noqa: E402
+    cli_control,  # noqa: F401
+    cli_desk,  # noqa: F401
+    cli_governance,  # noqa: F401
+    cli_ledger,  # noqa: F401
+    cli_projections,  # noqa: F401
+    cli_token,  # noqa: F401
+    cli_tune,  # noqa: F401
+)
 
 # A new command gets its place here.
 HEADS = {
     "Trade": "up run serve",
     "Look": "status diff why events signals documents verify tune",
     "Steer": "stop resume order cancel",
+    "Decide": "pending show approve reject withdraw apply_it agents",
     "What there is": "policies strategies ingest tapes settings bench",
 }
 

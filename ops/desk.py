@@ -20,6 +20,7 @@ from gateways.terminal import Progressing, configure_logging
 from ops import settings as settings_file
 from ops.composition import open_log
 from ops.datasets import ingest
+from ops.governance_cli import GovernanceOperations
 from ops.ledger_queries import LedgerQueries
 from ops.ledger_rows import on_tape
 from ops.plans import files_of
@@ -33,7 +34,9 @@ from ops.verify import verify
 from ops.warm import warmed_up
 
 
-class Desk(TradingOperations, LedgerQueries, ProjectionOperations, TokenOperations, TuningOperations):
+class Desk(
+    TradingOperations, LedgerQueries, ProjectionOperations, TokenOperations, TuningOperations, GovernanceOperations
+):
     """One desk of one data directory (or server). Implements gateways.cli.Operations."""
 
     def __init__(self, **options: Any) -> None:

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
         description="Name of this installation; an approval that was signed for another one is refused.",
     )
+    approver_key: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        default=platformdirs.user_config_path("claire-de-binare", appauthor=False) / "approver.key",
+        description="File of the key that this person decides with; keep it where no agent runs.",
+    )
     nats_url: str | None = Field(
         default=None,
         pattern=r"^(nats|tls)://[^\s/]+$",

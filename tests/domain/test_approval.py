@@ -29,7 +29,7 @@ from domain.approval import (
     to_sign,
     verify,
 )
-from domain.errors import ApprovalRefused, InvalidInput
+from domain.errors import InvalidInput, Refused
 from tests.signing import EVE, JANA, MINUTE, NOW, OMAR, Key, body, question, signed
 
 PRIME = 2**255 - 19
@@ -69,7 +69,7 @@ def with_large_ints(read: dict[str, Any]) -> Any:
     return int(read[LARGE_INT]) if LARGE_INT in read else read
 
 
-def code_of(refused: pytest.ExceptionInfo[ApprovalRefused]) -> str:
+def code_of(refused: pytest.ExceptionInfo[Refused]) -> str:
     return refused.value.code
 
 
@@ -212,7 +212,7 @@ def test_the_vectors_of_rfc_8032_are_taken_and_nothing_beside_them(
     assert key.public_key().public_bytes_raw().hex() == public
     assert key.sign(bytes.fromhex(message)).hex() == signature
     check_signature(bytes.fromhex(message), encoded(bytes.fromhex(signature)), bytes.fromhex(public))
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         check_signature(bytes.fromhex(message) + b"\0", encoded(bytes.fromhex(signature)), bytes.fromhex(public))
     assert code_of(refused) == "forged"
 
@@ -237,17 +237,17 @@ def test_a_verdict_stored_and_read_again_still_holds(reason: str, expires: int, 
 @pytest.mark.parametrize("field", ApprovalBody.model_fields)
 def test_a_body_edited_after_signing_is_refused(field: str) -> None:
     edited = signed().model_copy(update={"body": body(**{field: OTHER[field]})})
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         verify(edited, OMAR.public_key if field == "key_id" else JANA.public_key)
     assert code_of(refused) == "forged"
 
 
 def test_a_stranger_cannot_sign_in_an_approvers_name() -> None:
     forged = signed(EVE, body(JANA))
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         verify(forged, JANA.public_key)
     assert code_of(refused) == "forged"
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         verify(forged, EVE.public_key)
     assert code_of(refused) == "other_key"
 
@@ -256,7 +256,7 @@ def test_a_stranger_cannot_sign_in_an_approvers_name() -> None:
 def test_a_signature_with_one_other_bit_is_refused(bit: int) -> None:
     good = decoded(signed().signature)
     bad = (int.from_bytes(good, "little") ^ 1 << bit).to_bytes(64, "little")
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         verify(Signed(body=body(), signature=encoded(bad)), JANA.public_key)
     assert code_of(refused) == "forged"
 
@@ -264,7 +264,7 @@ def test_a_signature_with_one_other_bit_is_refused(bit: int) -> None:
 def test_a_second_signature_made_of_the_first_is_refused() -> None:
     good = decoded(signed().signature)
     larger = (int.from_bytes(good[32:], "little") + ORDER).to_bytes(32, "little")
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         verify(Signed(body=body(), signature=encoded(good[:32] + larger)), JANA.public_key)
     assert code_of(refused) == "forged"
 
@@ -323,14 +323,14 @@ def test_an_approvers_answer_to_the_question_is_taken_until_the_last_nanosecond(
 @pytest.mark.parametrize("field", Question.model_fields)
 def test_an_answer_to_another_question_is_refused_by_what_differs(field: str) -> None:
     for answer, asked in ((body(), question(**{field: OTHER[field]})), (body(**{field: OTHER[field]}), question())):
-        with pytest.raises(ApprovalRefused, match=field) as refused:
+        with pytest.raises(Refused, match=field) as refused:
             check_answer(answer, asked, NOW)
         assert code_of(refused) == CODES[field]
 
 
 @pytest.mark.parametrize(("now", "signed_at"), [(10 * MINUTE, 0), (11 * MINUTE, 0), (0, 10 * MINUTE)])
 def test_an_answer_after_the_expiry_is_refused(now: int, signed_at: int) -> None:
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         check_answer(body(signed_at_ns=NOW + signed_at), question(), NOW + now)
     assert code_of(refused) == "expired"
 
@@ -375,7 +375,7 @@ def torsion() -> set[tuple[int, int]]:
 def test_every_key_of_small_order_is_refused_in_both_spellings() -> None:
     for _, y in torsion():
         for sign in (0, 1 << 255):
-            with pytest.raises(ApprovalRefused) as refused:
+            with pytest.raises(Refused) as refused:
                 refuse_weak((y | sign).to_bytes(32, "little"))
             assert code_of(refused) == "weak_key"
 
@@ -384,7 +384,7 @@ def test_a_signature_that_needs_no_key_passes_openssl_and_not_the_desk() -> None
     weak, made_up = (1).to_bytes(32, "little"), (1).to_bytes(32, "little") + bytes(32)
     said = body(key_id=key_id(weak))
     Ed25519PublicKey.from_public_bytes(weak).verify(made_up, to_sign(said))
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         verify(Signed(body=said, signature=encoded(made_up)), weak)
     assert code_of(refused) == "weak_key"
 
@@ -392,14 +392,14 @@ def test_a_signature_that_needs_no_key_passes_openssl_and_not_the_desk() -> None
 @pytest.mark.parametrize("beyond", range(19))
 def test_a_key_has_one_spelling(beyond: int) -> None:
     for sign in (0, 1 << 255):
-        with pytest.raises(ApprovalRefused) as refused:
+        with pytest.raises(Refused) as refused:
             refuse_weak((PRIME + beyond | sign).to_bytes(32, "little"))
         assert code_of(refused) == "weak_key"
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
 def test_a_key_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(ApprovalRefused, match="weak_key"):
+    with pytest.raises(Refused, match="weak_key"):
         refuse_weak(b"\x09" * length)
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from domain.approval import encoded, key_id, verify
 from domain.approvers import APPROVER_EVENT, ApproverEnrolled, ApproverRevoked, Approvers
-from domain.errors import ApprovalRefused
+from domain.errors import Refused
 from tests.signing import EVE, JANA, NOW, OMAR, Key, enrolled, resigned, revoked, signed
 
 KEYS = [Key(seed) for seed in range(11, 15)]
@@ -25,7 +25,7 @@ def folded(*events: Any) -> Approvers:
 
 def refusal(approvers: Approvers, event: Any) -> str:
     """Why it may not come next; and that it changes nothing where it stands in the stream nevertheless."""
-    with pytest.raises(ApprovalRefused) as refused:
+    with pytest.raises(Refused) as refused:
         approvers.judge(event)
     before, at = approvers.all(), approvers.position + 1
     approvers.take(at, event)
@@ -49,7 +49,7 @@ def test_a_key_counts_from_its_enrolment_until_its_revocation() -> None:
     assert [approvers.held(OMAR.id, sequence) for sequence in range(5)] == [False, False, True, True, True]
     assert approvers.key(JANA.id, 2) == JANA.public_key
     for sequence, code in ((0, "unknown_key"), (3, "revoked")):
-        with pytest.raises(ApprovalRefused) as refused:
+        with pytest.raises(Refused) as refused:
             approvers.key(JANA.id, sequence)
         assert refused.value.code == code
 
