@@ -1,5 +1,6 @@
 """Git repositories for tests: made with dulwich, judged by dulwich and, where it is installed, by git itself."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ def own(folder: Path) -> GitDocuments:
 
 def bare(folder: Path) -> GitDocuments:
     path = folder / "bare.git"
-    porcelain.clone(str(own(folder).path), str(path), bare=True).close()
+    porcelain.clone(str(own(folder).path), str(path), bare=True, errstream=io.BytesIO()).close()
     return GitDocuments(path)
 
 
