@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from dulwich.index import Index, IndexEntry, get_unstaged_changes, index_entry_from_stat
+from dulwich.errors import ChecksumMismatch
+from dulwich.index import ConflictedIndexEntry, Index, IndexEntry, get_unstaged_changes, index_entry_from_stat
 from dulwich.line_ending import CRLFAction, line_ending_filter_for_action, read_eol_config, resolve_crlf_action
 from dulwich.objects import Blob, ObjectID
 from dulwich.repo import Repo
@@ -120,15 +121,16 @@ class WorkingTree:
         is; their paths."""
         left, index = [], self._index()
         for path, step in self._steps.items():
+            entry = _unseen(step.new)
             try:
                 with _folder(self._root, path, make=True) as (folder, name):
                     assert folder is not None
                     self._take(folder, name, path, step)
-                    if _is_ours(index, path.encode(), step):
-                        found = os.lstat(name, dir_fd=folder)
-                        index[path.encode()] = index_entry_from_stat(found, step.new.blob.id, mode=step.new.mode)
+                    entry = index_entry_from_stat(os.lstat(name, dir_fd=folder), entry.sha, mode=entry.mode)
             except (UnsafePath, DirtyTree):
                 left.append(path)
+            if _is_ours(index, path.encode(), step):
+                index[path.encode()] = entry
         self._write(index)
         return left
 
@@ -144,12 +146,16 @@ class WorkingTree:
 
     def _index(self) -> Index:
         """Raises InvalidInput for the kinds of index that dulwich would not write back whole."""
-        index = self._repository.open_index()
-        shared = any(Path(self._repository.controldir()).glob("sharedindex.*"))
-        if shared or any(isinstance(entry, IndexEntry) and stat.S_ISDIR(entry.mode) for _, entry in index.items()):
+        try:
+            index = self._repository.open_index()
+            whole = not any(Path(self._repository.controldir()).glob("sharedindex.*"))
+            whole = whole and not any(_is_folder(entry) for _, entry in index.items())
+        except ChecksumMismatch:  # an extension that it does not know
+            whole = False
+        if not whole:
             raise InvalidInput(
                 f"{self._root} has a split or sparse index, which cannot be kept; run `git update-index "
-                "--no-split-index`, `git sparse-checkout disable` and remove .git/sharedindex.*, or give a bare clone"
+                "--no-split-index` and `git sparse-checkout disable`, remove .git/sharedindex.*, or give a bare clone"
             )
         return index
 
@@ -169,6 +175,15 @@ def tidy(root: Path, paths: Iterable[str]) -> None:
         with suppress(UnsafePath, FileNotFoundError), _folder(root, path, make=False) as (folder, name):
             if folder is not None:
                 os.unlink(_unfinished(name), dir_fd=folder)
+
+
+def _unseen(entry: Entry) -> IndexEntry:
+    """What the index says of a file that git has to look at itself."""
+    return IndexEntry(ctime=0, mtime=0, dev=0, ino=0, mode=entry.mode, uid=0, gid=0, size=0, sha=entry.blob.id, flags=0)
+
+
+def _is_folder(entry: IndexEntry | ConflictedIndexEntry) -> bool:
+    return isinstance(entry, IndexEntry) and stat.S_ISDIR(entry.mode)
 
 
 def _is_ours(index: Index, path: bytes, step: Step) -> bool:

@@ -6,20 +6,18 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
 
 from adapters.connection import Connection, connect
-from adapters.documents import GitDocuments, own_repository
 from adapters.embedded import EmbeddedServers
-from adapters.forge import LocalForge
-from adapters.github import GitHubForge
 from adapters.jetstream import JetStreamLog
 from adapters.postgres import CLOSE_S, CONNECT_S, FAULTS, unavailable
 from adapters.projection_store import ProjectionStore
 from adapters.provision import provision, require_durable
-from domain.documents import Forge
+from domain.documents import Documents, Forge
 from domain.errors import InvalidInput, Unavailable
 from domain.operations import Recovery, Severity
 from ops.recovery import RecoveryTable
@@ -104,21 +102,35 @@ async def open_store(dsn: str, desk: str) -> AsyncIterator[ProjectionStore]:
                 await pool.close()
 
 
-def open_documents(settings: Settings) -> GitDocuments:
-    """The documents of CDB_DOCUMENTS_REPO, or of a repository in the data directory, which is made when there is none.
-    Raises Unavailable."""
-    return GitDocuments(settings.documents_repo or own_repository(settings.data_dir / "documents"))
+def open_documents(settings: Settings) -> Documents:
+    """The documents of `documents_repository`. Raises Unavailable."""
+    from adapters.documents import GitDocuments  # git's objects and HTTP clients take a halt's time to import
+
+    return GitDocuments(documents_repository(settings))
 
 
-def open_forge(settings: Settings, documents: GitDocuments) -> Forge:
-    """Where the branches of these documents are offered. Raises InvalidInput when a setting is missing."""
+def open_forge(settings: Settings) -> Forge:
+    """Where the branches of the documents are offered. Raises InvalidInput when a setting is missing, Unavailable."""
+    repository = documents_repository(settings)
     if settings.forge == "local":
-        return LocalForge(documents.path, settings.data_dir / "pull-requests")
+        from adapters.forge import LocalForge
+
+        return LocalForge(repository, settings.data_dir / "pull-requests")
+    from adapters.github import GitHubForge
+
     name, token_file = settings.github_repository, settings.github_token_file
     if name is None or token_file is None:
         missing = "CDB_GITHUB_REPOSITORY" if name is None else "CDB_GITHUB_TOKEN_FILE"
         raise InvalidInput(f"CDB_FORGE=github needs {missing}; set it, or choose CDB_FORGE=local")
-    return GitHubForge(documents.path, name, token_file, settings.github_url)
+    return GitHubForge(repository, name, token_file, settings.github_url)
+
+
+def documents_repository(settings: Settings) -> Path:
+    """CDB_DOCUMENTS_REPO, or a repository in the data directory, which is made when there is none. Raises
+    Unavailable."""
+    from adapters.documents import own_repository
+
+    return settings.documents_repo or own_repository(settings.data_dir / "documents")
 
 
 def written_late(dsn: str) -> str:
