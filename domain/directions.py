@@ -105,5 +105,5 @@ def widened(table: Mapping[str, Line], before: BaseModel, after: BaseModel) -> l
 
 
 def _sentence(line: Line, before: Any, after: Any) -> str:
-    change = f"{line.what} goes from {says(line, before)} to {says(line, after)}"
-    return f"{change}: {line.why}" if line.why else change
+    change = f"{line.what}: {says(line, after)} instead of {says(line, before)}"
+    return f"{change}; {line.why}" if line.why else change

@@ -50,22 +50,20 @@ def _documents(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
-_UNTUNED = "a weak strategy starts no tuning run"
+_UNTUNED = "fewer weak strategies start a tuning run"
 
 GOVERNANCE_WIDENS: dict[str, Line] = {
     "version": Line(never, "version", count),
     "proposal_expiry_ns": Line(larger, "time before a proposal expires", duration),
     "pending_max_per_agent": Line(larger, "proposals of one agent that may wait", count),
-    "order_notional_max_nanos": Line(larger, "value of an order, account money, before it needs a signature", money),
-    "order_risk_max_ppm": Line(larger, "risk of an order, of equity, before it needs a signature", percent),
+    "order_notional_max_nanos": Line(larger, "value of an order that needs no signature, account money", money),
+    "order_risk_max_ppm": Line(larger, "risk of an order that needs no signature, of equity", percent),
     "waiting_alert_ns": Line(larger, "time a proposal waits before it raises an alert", duration),
     "heartbeat_ns": Line(larger, "silence of an agent before it counts as unwell", duration),
     "fast_track": Line(any_added, "documents committed on main without a pull request", _documents),
-    "learning_trades_min": Line(larger, "results before a strategy is judged", count, _UNTUNED + " until then"),
-    "learning_win_rate_min_ppm": Line(smaller, "win rate below which tuning starts", percent, _UNTUNED + " below it"),
-    "learning_drawdown_max_thousandths": Line(
-        larger, "drawdown in R above which tuning starts", thousandths, _UNTUNED + " up to it"
-    ),
+    "learning_trades_min": Line(larger, "results before a strategy is judged", count, _UNTUNED),
+    "learning_win_rate_min_ppm": Line(smaller, "win rate below which tuning starts", percent, _UNTUNED),
+    "learning_drawdown_max_thousandths": Line(larger, "drawdown in R above which tuning starts", thousandths, _UNTUNED),
 }
 
 

@@ -41,7 +41,7 @@ from domain.wording import duration, money, percent, pips, thousandths, units
 
 _FLATTERS = "paper results look better than they would be"
 _OTHER_FEES = "a lower fee flatters paper results, and results under other fees do not compare"
-_REFITTED = "a smaller size may pass limits that refused a larger one"
+_REFITTED = "a larger one risks more, and a smaller one may pass limits that refused it"
 
 
 def _sessions(names: list[str]) -> str:
@@ -90,27 +90,27 @@ POLICY_WIDENS: dict[str, Line] = {
         changed, "method of sizing", str, "fixed sizes know no stop, and fractional ones no quantity"
     ),
     "sizing.fixed_quantity_nanos": Line(changed, "fixed size in units", units, _REFITTED),
-    "sizing.risk_ppm": Line(larger, "risk a trade is sized for, of equity,", percent),
+    "sizing.risk_ppm": Line(larger, "risk a trade is sized for, of equity", percent),
     "sizing.kelly_ppm": Line(larger_or_zero, "share of the Kelly fraction (0 %: not used)", percent),
     "sizing.kelly_trades_min": Line(larger, "shadow results before Kelly is used", count),
     "sizing.by_confidence": Line(smaller, "smaller sizes for less confidence", on_off),
     "sizing.by_drawdown": Line(smaller, "smaller sizes in a drawdown", on_off),
     "sizing.target_ratio_min_thousandths": Line(
-        changed, "least distance of a target, in stops,", thousandths, "it moves the exits of trades"
+        changed, "least distance of a target, in stops", thousandths, "it moves the exits of trades"
     ),
     # what must hold for the sized order
-    "risk.risk_per_trade_max_ppm": Line(larger, "largest risk of a trade, of equity,", percent),
-    "risk.daily_risk_max_ppm": Line(larger, "largest loss and risk of a day, of its opening balance,", percent),
+    "risk.risk_per_trade_max_ppm": Line(larger, "largest risk of a trade, of equity", percent),
+    "risk.daily_risk_max_ppm": Line(larger, "largest loss and risk of a day, of its opening balance", percent),
     "risk.positions_max": Line(larger, "instruments in the market at once", count),
     "risk.orders_max": Line(larger, "working orders at once", count),
-    "risk.symbol_exposure_max_ppm": Line(larger, "largest exposure in an instrument, of equity,", percent),
-    "risk.currency_exposure_max_ppm": Line(larger, "largest exposure in a currency, of equity,", percent),
+    "risk.symbol_exposure_max_ppm": Line(larger, "largest exposure in an instrument, of equity", percent),
+    "risk.currency_exposure_max_ppm": Line(larger, "largest exposure in a currency, of equity", percent),
     "risk.signals_per_minute_max": Line(larger, "signals of a strategy in a minute", count),
     "risk.stale_after_ns": Line(larger, "largest age of a price", duration),
     "risk.on_opposite": Line(along("refuse", "reverse"), "what a signal against a position does", str),
     # the account
-    "limits.daily_loss_ppm": Line(larger, "largest loss of a day, of the initial balance,", percent),
-    "limits.max_loss_ppm": Line(larger, "largest loss of the account, of the initial balance,", percent),
+    "limits.daily_loss_ppm": Line(larger, "largest loss of a day, of the initial balance", percent),
+    "limits.max_loss_ppm": Line(larger, "largest loss of the account, of the initial balance", percent),
     "limits.max_loss_kind": Line(along("trailing", "trailing_locked", "static"), "kind of the largest loss", str),
     "limits.profit_target_ppm": Line(changed, "profit target", percent, "it is what results are judged by"),
     "limits.trading_days_min": Line(smaller, "least trading days", count),
@@ -206,7 +206,7 @@ def _parameters_widen(before: Parameters, after: Parameters) -> list[Widening]:
         if was == is_now or (tightens == "up" and is_now > was) or (tightens == "down" and is_now < was):
             continue
         why = "that is the wider way" if tightens else "nobody knows that this is tighter"
-        sentence = f"{name} goes from {old[name]} to {new[name]}: {why}"
+        sentence = f"{name}: {new[name]} instead of {old[name]}; {why}"
         found.append(Widening(f"parameters.{name}", old[name], new[name], sentence))
     return found
 
