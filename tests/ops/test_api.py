@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +23,11 @@ from gateways.api_desk import Change, Principal, Wanted
 from gateways.halt_latch import HaltLatch
 from ops import api
 from ops.api import READING_THE_LOG, DeskApi, halted, serve_api
+from ops.desk_status import service_row
 from ops.ledger_as_of import Changes
 from ops.listening import Listening
 from ops.moments import Moments
-from ops.settings import load
+from ops.settings import Settings, load
 from ops.turns import LONG_QUESTIONS, WAITING
 from ops.visible import Visible
 from projections.as_of import AsOf
@@ -43,6 +45,7 @@ from tests.gateways.api_desks import (
     stored,
 )
 from tests.logs import Wrapped, jetstream
+from tests.ops.certificates import Issuer
 from tests.ops.desks import until
 from tests.ops.ledgers import LINES
 
@@ -380,6 +383,63 @@ async def test_the_api_serves_a_desk_until_it_is_cancelled(
             await serving
         with pytest.raises(httpx.ConnectError):
             await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/health")
+
+
+@asynccontextmanager
+async def real_api(asked: Settings, nats_server: NatsServer) -> AsyncIterator[None]:
+    """The API of a desk without read models, until the block is left."""
+    ready = asyncio.Event()
+    async with jetstream(nats_server) as log:
+        serving = asyncio.create_task(serve_api(asked, log, ready=ready.set))
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await ready.wait()
+            yield
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+
+@pytest.fixture
+def asked(nats_server: NatsServer, postgres_server: PostgresServer, tmp_path: Path) -> Settings:
+    name, servers = f"t{uuid.uuid4().hex[:8]}", {"nats_url": nats_server.url, "postgres_dsn": postgres_server.dsn}
+    return load(data_dir=tmp_path, desk=name, api_port=processes.free_port(), **servers)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(("host", "names"), [("127.0.0.1", ""), ("127.0.0.2", ""), ("0.0.0.0", "desk.example")])
+async def test_the_api_is_asked_for_its_health_where_it_listens(
+    host: str, names: str, tls: bool, asked: Settings, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    told: dict[str, Any] = {"api_host": host, "api_names": names, "api_proxy": "127.0.0.9"}
+    if tls:
+        issued = Issuer().issue(tmp_path)
+        told |= {"api_certificate": issued.certificate, "api_key": issued.key}
+    asked = asked.model_copy(update=told)
+    async with real_api(asked, nats_server):
+        row = await service_row(asked, "api")
+        assert (row["state"], row["reason"]) == ("not ready", "the read models cannot be asked"), row
+    assert (await service_row(asked, "api"))["state"] == "not running"
+
+
+async def test_an_api_whose_certificate_is_not_the_configured_one_or_has_ended_is_not_believed(
+    asked: Settings, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    issuer = Issuer()
+    issued, other = issuer.issue(tmp_path), issuer.issue(tmp_path, "other")
+    ended = issuer.issue(tmp_path, "ended", days=0)
+    asked = asked.model_copy(update={"api_certificate": issued.certificate, "api_key": issued.key})
+    (tmp_path / "empty").touch()
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    async with real_api(asked, nats_server):
+        for configured in (other.certificate, *(tmp_path / name for name in ("empty", "binary", "none"))):
+            row = await service_row(asked.model_copy(update={"api_certificate": configured}), "api")
+            assert row["state"] == "not ready"
+            assert f"TLS with CDB_API_CERTIFICATE={configured} fails" in row["reason"]
+    asked = asked.model_copy(update={"api_certificate": ended.certificate, "api_key": ended.key})
+    async with real_api(asked, nats_server):
+        assert "expired" in (await service_row(asked, "api"))["reason"]
 
 
 @pytest.mark.parametrize(
