@@ -58,7 +58,8 @@ class Listening(NamedTuple):
         TLS. Raises OSError (ssl.SSLError is one) for a file that cannot be read, or holds no certificate."""
         if self.certificate is None:
             return None
-        own, end, _ = self.certificate.read_text("ascii", "ignore").partition(_END)  # those behind it issued it, and others
+        text = self.certificate.read_text("ascii", "ignore")
+        own, end, _ = text.partition(_END)  # those behind it issued it, and others
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # also of one that did not sign itself
