@@ -1,6 +1,7 @@
 """What the HTTP API and the dashboard ask of a desk. ops/api.py implements it; tests have one in memory."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextvars import ContextVar
 from typing import Literal, NamedTuple, Protocol, get_args
 
 from domain.access import MAY_STOP, Role
@@ -12,6 +13,8 @@ Timeframe = Literal["M1", "M5", "M15", "M30", "H1", "H4", "D1"]
 
 TIMEFRAMES: tuple[Timeframe, ...] = get_args(Timeframe)
 BARS_MAX = 1_000
+
+ASKER: ContextVar[str] = ContextVar("asker", default="")  # the name of the token that asks: turns go round by it
 
 
 class Moment(NamedTuple):

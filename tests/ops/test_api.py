@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -214,12 +214,18 @@ async def test_few_read_the_log_at_once_and_those_beyond_the_queue_are_sent_away
 
     class Slow(Wrapped):
         async def get(self, *arguments: Any) -> Any:
+            return await self._slowly(self.log.get(*arguments))
+
+        async def last(self, *arguments: Any) -> Any:
+            return await self._slowly(self.log.last(*arguments))
+
+        async def _slowly(self, found: Awaitable[Any]) -> Any:
             nonlocal reading, most
             reading += 1
             most = max(most, reading)
             try:
                 await gate.wait()
-                return await self.log.get(*arguments)
+                return await found
             finally:
                 reading -= 1
 
@@ -243,6 +249,32 @@ async def test_few_read_the_log_at_once_and_those_beyond_the_queue_are_sent_away
     assert "wait for the log already" in str(refused[0])
     assert not [result for result in results if isinstance(result, Exception) and result not in refused]
     assert most <= READING_THE_LOG
+
+
+async def test_one_token_with_many_slow_questions_is_no_reason_for_another_to_wait_behind_them(
+    half: tuple[Stored, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, began, flood_ends = half[1], list[str](), asyncio.Queue[None]()
+
+    async def slow(log: Log, desk: str, id: str, at: AsOf) -> dict[str, str]:  # noqa: A002
+        began.append(id)
+        if id != "500":
+            await flood_ends.get()
+        return {"id": id}
+
+    monkeypatch.setattr(api, "why_at", slow)
+    async with running.client("observer") as many, running.client("operator") as other, asyncio.timeout(DEADLINE_S):
+        flood = [asyncio.create_task(many.get(f"/api/v1/why/{number}")) for number in range(1, 21)]
+        await until(lambda: _is(len(began) == READING_THE_LOG))
+        asked = asyncio.create_task(other.get("/api/v1/why/500"))
+        await until(lambda: _is(len(running.api._log_turns._lines) == 2))
+        assert len(began) == READING_THE_LOG
+        flood_ends.put_nowait(None)
+        assert (await asked).json()["data"] == {"id": "500"}
+        assert began.index("500") == READING_THE_LOG
+        for _ in flood:
+            flood_ends.put_nowait(None)
+        assert {answer.status_code for answer in await asyncio.gather(*flood)} == {200}
 
 
 async def test_the_long_tables_leave_connections_to_those_who_ask_for_little(half: tuple[Stored, Opened]) -> None:
