@@ -1,6 +1,7 @@
 """What the HTTP API and the dashboard ask of a desk. ops/api.py implements it; tests have one in memory."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextvars import ContextVar
 from typing import Literal, NamedTuple, Protocol, get_args
 
 from domain.access import MAY_STOP, Role
@@ -12,6 +13,9 @@ Timeframe = Literal["M1", "M5", "M15", "M30", "H1", "H4", "D1"]
 
 TIMEFRAMES: tuple[Timeframe, ...] = get_args(Timeframe)
 BARS_MAX = 1_000
+EVENTS_SCANNED = 20_000  # for one page
+
+ASKER: ContextVar[str] = ContextVar("asker", default="")  # the name of the token that asks: turns go round by it
 
 
 class Moment(NamedTuple):
@@ -83,7 +87,8 @@ class ApiDesk(Protocol):
         has it, up to the moment. None: there is no such id at that moment."""
 
     async def events(self, wanted: Wanted, at: AsOf, *, before: int | None = None, limit: int = 50) -> Page:
-        """Ledger events as rows (ops/ledger_rows.event_row), newest first."""
+        """Ledger events as rows (ops/ledger_rows.event_row), newest first. A page is looked for in EVENTS_SCANNED
+        events, and in `limit` that may be wanted by what their lines say: it may hold fewer, and `before` goes on."""
 
     async def bars(
         self, symbol: str, timeframe: Timeframe, at: AsOf, *, end_ns: int | None = None, count: int = 300

@@ -3,6 +3,7 @@ it, folded and not written), and, of now, the halt latch and whether its service
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from contextlib import aclosing
 from decimal import Decimal
@@ -30,6 +31,7 @@ from gateways.halt_latch import HaltLatch
 from ops.composition import open_log
 from ops.ledger_reader import LedgerReader
 from ops.ledger_rows import decimal, event_row, on_tape
+from ops.listening import Listening
 from ops.moments import Moments
 from ops.settings import Settings
 from ops.supervisor import ADVICE
@@ -277,12 +279,16 @@ def latch_row(latch: HaltLatch) -> dict[str, Any] | None:
 async def service_row(settings: Settings, service: str) -> dict[str, Any]:
     """What a service answers to GET /ready: `ready`, `not ready` with the reason, or `not running`."""
     port = getattr(settings, f"{service}_port")
+    place = settings.listening if service == "api" else Listening(settings.host, port)
     row = {"service": service, "port": port, "reason": None, "what_to_do": None}
     try:
         async with asyncio.timeout(ANSWER_S):
-            answer = await _ready(settings.host, port)
+            answer = await _ready(place)
     except ConnectionRefusedError:
         return row | {"state": "not running"}
+    except (ssl.SSLError, FileNotFoundError, PermissionError) as error:
+        reason = f"TLS with CDB_API_CERTIFICATE={place.certificate} fails: {error}"
+        return row | {"state": "not ready", "reason": reason, "what_to_do": "give the certificate that it serves"}
     except (TimeoutError, OSError):
         return row | {"state": "not ready", "reason": f"it gave no answer within {ANSWER_S:g} s"}
     except (ValueError, RecursionError):  # no JSON, or brackets without end
@@ -310,11 +316,11 @@ async def _failed(log: Log, process: str, desk: str) -> dict[str, str]:
     return {"reason": event.message, "what_to_do": ADVICE[event.recovery]}
 
 
-async def _ready(host: str, port: int) -> Mapping[str, Any]:
+async def _ready(place: Listening) -> Mapping[str, Any]:
     """The JSON of the page. Raises ValueError when it is none, OSError."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(place.reached_at, place.port, ssl=place.trust())
     try:
-        writer.write(f"GET /ready HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        writer.write(f"GET /ready HTTP/1.0\r\nHost: {place.called}\r\n\r\n".encode())
         answer = await _read_all(reader)
     finally:
         writer.transport.abort()

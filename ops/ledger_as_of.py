@@ -11,7 +11,7 @@ from domain.errors import TapeBroken, Unavailable
 from domain.events import InstructionApplied, InstructionRefused, LedgerEvent
 from domain.ports import Log
 from domain.tape import position
-from gateways.api_desk import Change, Wanted
+from gateways.api_desk import EVENTS_SCANNED, Change, Wanted
 from ops.ledger_queries import OrderSymbols, chain_of, decided_at, parse_id
 from ops.ledger_reader import FIRST_WINDOW, LedgerReader
 from ops.ledger_rows import event_row
@@ -65,19 +65,17 @@ async def events_at(log: Log, desk: str, wanted: Wanted, at: AsOf, before: int |
     """See gateways.api_desk.ApiDesk.events."""
     reader = LedgerAsOf(log, desk, at.ledger)
     after, until = await _bounds(reader, wanted, before)
-    symbols, tape = OrderSymbols(reader), StoredTape(log, desk)
+    floor = max(after, until - EVENTS_SCANNED)
     window = FIRST_WINDOW if any(wanted[:4]) else limit + 1
-    rows: list[Answer] = []
-    while len(rows) <= limit and until > after:
-        lines = await reader.newest(after, until, limit + 1, lambda line: _may_match(wanted, line), window)
-        for line in reversed(lines):
-            row = await symbols.row(line, wanted.symbol)
-            if row and (wanted.actor is None or await _said_by(tape, reader.event(line), wanted.actor)):
-                rows.append(row | {"number": line.number})
-        until = lines[0].number - 1 if len(lines) > limit else after
-    page, more = rows[:limit], len(rows) > limit
-    below = page[-1]["number"] if more else None
-    return Page([{name: value for name, value in row.items() if name != "number"} for row in page], below)
+    lines = await reader.newest(floor, until, limit + 1, lambda line: _may_match(wanted, line), window)
+    symbols, tape, rows = OrderSymbols(reader), StoredTape(log, desk), list[Answer]()
+    for line in reversed(lines[-limit:]):
+        row = await symbols.row(line, wanted.symbol)
+        if row and (wanted.actor is None or await _said_by(tape, reader.event(line), wanted.actor)):
+            rows.append(row)
+    if len(lines) > limit:
+        return Page(rows, lines[-limit].number)
+    return Page(rows, floor + 1 if floor > after else None)
 
 
 async def _bounds(reader: LedgerReader, wanted: Wanted, before: int | None) -> tuple[int, int]:

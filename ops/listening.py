@@ -1,11 +1,15 @@
-"""Where the HTTP API listens, and by which names it may be called: loopback, or wider behind TLS."""
+"""Where the HTTP API listens, by which names it may be called, and how this machine reaches it: loopback, or wider
+behind TLS."""
 
 import ipaddress
+import ssl
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from domain.errors import InvalidInput
+
+_END = "-----END CERTIFICATE-----"
 
 
 class Listening(NamedTuple):
@@ -38,6 +42,29 @@ class Listening(NamedTuple):
         address = f"[{self.host}]" if ":" in self.host else self.host
         own = {address, "127.0.0.1", "localhost", "[::1]"} if is_loopback(self.host) else {address}
         return frozenset({*own, *self.names} - {"0.0.0.0", "[::]"})
+
+    @property
+    def reached_at(self) -> str:
+        """The address that a process of this machine reaches it at."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
+    def called(self) -> str:
+        """One of the names that are taken."""
+        return min(self.hosts, default=self.reached_at)
+
+    def trust(self) -> ssl.SSLContext | None:
+        """Trusts whoever has the key of the certificate, by whatever name it was issued, and nobody else; None without
+        TLS. Raises OSError (ssl.SSLError is one) for a file that cannot be read, or holds no certificate."""
+        if self.certificate is None:
+            return None
+        text = self.certificate.read_text("ascii", "ignore")
+        own, end, _ = text.partition(_END)  # those behind it issued it, and others
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # also of one that did not sign itself
+        context.load_verify_locations(cadata=f"{own}{end}\n")
+        return context
 
 
 def is_loopback(host: str) -> bool:

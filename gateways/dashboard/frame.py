@@ -10,7 +10,7 @@ from markupsafe import Markup
 from nicegui import Client, background_tasks, ui
 
 from domain.errors import DeskError, InvalidInput
-from gateways.api_desk import Moment, Principal
+from gateways.api_desk import ASKER, Moment, Principal
 from gateways.dashboard.elements import Panel
 from gateways.dashboard.guard import PREFIX
 from gateways.dashboard.live import Live
@@ -97,6 +97,7 @@ class Window:
 
     async def _fill(self) -> None:
         trouble = self.live.trouble
+        ASKER.set(self.principal.name)  # whoever woke the page
         try:
             if await self._sessions.principal(self._cookie) is None:
                 background_tasks.create(self._end(), name="dashboard sign-out")

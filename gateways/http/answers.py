@@ -4,7 +4,7 @@ that were rendered. What was said of a moment never changes, so an answer is wor
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.errors import DeskError
-from domain.tape import utc
+from domain.tape import position, utc
 from gateways.api_desk import ApiDesk, Moment
 from gateways.http.asked import At, Listed, nanos
 from gateways.http.cursors import Cursor, parse
@@ -23,6 +23,9 @@ KEPT_BYTES = 64 << 20
 CACHE = "private, no-cache"  # a browser may keep it, and asks every time whether it still holds
 
 Key = tuple[str, str, bytes]  # the moment's token, the path, the query as it came
+Beside = Mapping[str, str | None]  # what a list says of itself
+
+_NO_LIST: Beside = {"next_cursor": None}
 
 
 class Rendered(NamedTuple):
@@ -55,9 +58,15 @@ class Answers:
         return await self.of(request, moment, said)
 
     async def page(
-        self, request: Request, asked: Listed, said: Callable[[Moment, int | None], Awaitable[Page]]
+        self,
+        request: Request,
+        asked: Listed,
+        said: Callable[[Moment, int | None], Awaitable[Page]],
+        *,
+        scanned: bool = False,
     ) -> Response:
-        """The page of a list that is asked for, below the key that its cursor holds."""
+        """The page of a list that is asked for, below the key that its cursor holds. `scanned`: the key is a number of
+        the ledger, and is told as `scanned_through`."""
         path = request.scope["path"]
         filters = asked.model_dump(exclude={"cursor", "limit", "as_of", "market_time", "recorded_time"})
         before = None
@@ -72,9 +81,11 @@ class Answers:
             before, as_of = parse(asked.cursor, path, filters)
             moment = await self.moment(as_of, None, None, "cursor")
 
-        async def rows(moment: Moment) -> tuple[list[Any], str | None]:
+        async def rows(moment: Moment) -> tuple[list[Any], Beside]:
             items, below = await said(moment, before)
-            return items, None if below is None else Cursor(below, moment.token).text(path, filters)
+            more = None if below is None else Cursor(below, moment.token).text(path, filters)
+            through = {"scanned_through": None if below is None else position(self.desk.name, below)} if scanned else {}
+            return items, {"next_cursor": more, **through}
 
         return await self.of(request, moment, rows, listed=True)
 
@@ -92,8 +103,8 @@ class Answers:
         key = moment.token + also, request.scope["path"], request.scope["query_string"]
 
         async def make() -> Rendered:
-            data, next_cursor = await said(moment) if listed else (await said(moment), None)
-            return Rendered(wrapped(data, moment, next_cursor), etag(key))
+            data, beside = await said(moment) if listed else (await said(moment), _NO_LIST)
+            return Rendered(wrapped(data, moment, beside), etag(key))
 
         rendered = self.kept(key) or await self._made(key, make)
         if matches(request.headers.get("if-none-match"), rendered.etag):
@@ -150,7 +161,7 @@ class Answers:
         return rendered
 
 
-def wrapped(data: Any, moment: Moment | None, next_cursor: str | None = None) -> bytes:
+def wrapped(data: Any, moment: Moment | None, beside: Beside = _NO_LIST) -> bytes:
     """The body without the end that `Rendered.whole` adds."""
     market_ns, recorded_ns = (moment.market_time_ns, moment.recorded_at_ns) if moment else (None, None)
     about = {
@@ -159,7 +170,7 @@ def wrapped(data: Any, moment: Moment | None, next_cursor: str | None = None) ->
         "market_time": None if market_ns is None else utc(market_ns),
         "recorded_time": None if recorded_ns is None else utc(recorded_ns),
         "mode": "paper",
-        "next_cursor": next_cursor,
+        **beside,
     }
     return to_json(about, inf_nan_mode="null")[:-1] + b',"stale_ms":'
 

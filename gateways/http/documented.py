@@ -95,7 +95,8 @@ def put_examples(operation: dict[str, Any]) -> None:
     for response in operation["responses"].values():
         shown = response.get("content", {}).get("application/json", {})
         if isinstance(shown.get("example"), str):
-            shown["example"] = {**_examples()["wrapping"], "data": _examples()[shown["example"]]}
+            more = {"scanned_through": None} if shown["example"] == "events" else {}
+            shown["example"] = {**_examples()["wrapping"], "data": _examples()[shown["example"]], **more}
 
 
 def _wrapped(name: str) -> dict[str, Any]:
@@ -117,6 +118,9 @@ def _wrapped(name: str) -> dict[str, Any]:
         "mode": {"const": "paper"},
         "next_cursor": _MAYBE | {"description": "Of lists: asks for the next page at the same moment; null: no more."},
     }
+    if name == "events":
+        says = "The event down to which this page looked; null: down to the first that could be wanted."
+        properties["scanned_through"] = _MAYBE | {"description": says}
     return {
         "type": "object",
         "properties": properties,

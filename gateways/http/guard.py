@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import DeskError
-from gateways.api_desk import Principal
+from gateways.api_desk import ASKER, Principal
 from gateways.http.answers import Answers, matches
 from gateways.http.problems import Problem, of_desk, rendered
 
@@ -38,6 +38,7 @@ class Guard:
             if is_guarded(scope["path"]):
                 scope[TOKEN] = _bearer(headers)
                 scope[PRINCIPAL] = await self._principal(scope[TOKEN])
+                ASKER.set(scope[PRINCIPAL].name)
                 if scope["type"] == "http" and await self._answered(scope, headers, send):
                     return None
                 receive = _limited(headers, receive)

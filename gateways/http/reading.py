@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from domain.errors import DeskError
 from domain.tape import utc
-from gateways.api_desk import Moment, Wanted
+from gateways.api_desk import EVENTS_SCANNED, Moment, Wanted
 from gateways.http import asked, events
 from gateways.http.answers import CACHE, Answers
 from gateways.http.asked import event_number, nanos
@@ -176,20 +176,27 @@ async def _found(kind: str, id: str, answer: Any) -> Any:  # noqa: A002
     return found
 
 
+_EVENTS = (
+    f"Ledger events, newest first. An answer looks through {EVENTS_SCANNED:,} events at the most, and closely at "
+    "`limit` of them: who said what (`actor`) and which order moved (`symbol`) is not in the event itself. So a page "
+    "may hold fewer than `limit`, or none, while there are more: `scanned_through` is the event down to which it "
+    "looked, and `next_cursor` goes on below it; when both are null, everything was looked through."
+)
+
+
 def log_routes(answers: Answers, heartbeat_s: float) -> APIRouter:
     """The log itself: events, the tree of one, bars of the tape, and events as they come."""
     router, desk = APIRouter(tags=["log"]), answers.desk
 
-    @router.get("/events", responses=about("events"))
+    @router.get("/events", responses=about("events"), description=_EVENTS)
     async def list_events(request: Request, at: Annotated[asked.Events, Query()]) -> Response:
-        """Ledger events, newest first."""
         chain = None if at.correlation is None else event_number(at.correlation, desk.name, "correlation")
         wanted = Wanted(at.type, chain, at.symbol, at.actor, nanos(at.start), nanos(at.end))
 
         async def page(moment: Moment, before: int | None) -> Page:
             return await desk.events(wanted, moment.at, before=before, limit=at.limit)
 
-        return await answers.page(request, at, page)
+        return await answers.page(request, at, page, scanned=True)
 
     @router.get("/events/stream", response_class=StreamingResponse, responses=stream_answer())
     async def follow(

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from domain.bars import M1
 from domain.tape import CLOCK, utc
+from gateways.api_desk import EVENTS_SCANNED
 from gateways.http.guard import is_guarded
 from gateways.times import time_ns
+from ops import ledger_as_of
 from projections.answers import decimal
 from projections.as_of import AsOf
 from projections.difference import difference
@@ -31,7 +33,7 @@ async def test_every_answer_carries_its_moment_and_says_that_it_is_paper(golden:
     async with golden.client() as client:
         answer = (await client.get(f"{V1}/{path}")).json()
     newest = await golden.api.moment()
-    assert set(answer) == WRAPPING
+    assert set(answer) == (WRAPPING | {"scanned_through"} if path == "events" else WRAPPING)
     assert (answer["mode"], answer["stale_ms"], answer["as_of"]) == ("paper", 0, newest.token)
     assert answer["market_time"] == utc(newest.market_time_ns or 0)
     assert AsOf.parse(answer["as_of"], golden.api.name).ledger == len(LINES)
@@ -123,6 +125,19 @@ async def test_events_are_those_that_were_asked_for(golden: Opened, query: str, 
         rows = page_of(await client.get(f"{V1}/events?limit=200&{query}"))
     wanted = [event["number"] for event in PLAIN if holds(event)]
     assert [int(row["id"].rpartition(":")[2]) for row in rows] == wanted[::-1][:200]
+
+
+async def test_a_page_of_events_that_looked_through_its_stretch_says_how_far_and_leads_on(
+    golden: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_as_of, "EVENTS_SCANNED", 1_000)
+    async with golden.client() as client:
+        first = (await client.get(f"{V1}/events?actor=nobody")).json()
+        assert (first["data"], first["scanned_through"]) == ([], f"{golden.api.name}:{len(LINES) - 999}")
+        second = (await client.get(f"{V1}/events?actor=nobody&cursor={first['next_cursor']}")).json()
+        assert (second["data"], second["scanned_through"], second["next_cursor"]) == ([], None, None)
+        document = (await client.get(f"{V1}/openapi.json")).json()
+    assert f"looks through {EVENTS_SCANNED:,} events" in document["paths"][f"{V1}/events"]["get"]["description"]
 
 
 async def test_why_ends_at_the_moment(golden: Opened) -> None:

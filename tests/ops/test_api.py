@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +23,11 @@ from gateways.api_desk import Change, Principal, Wanted
 from gateways.halt_latch import HaltLatch
 from ops import api
 from ops.api import READING_THE_LOG, DeskApi, halted, serve_api
+from ops.desk_status import service_row
 from ops.ledger_as_of import Changes
 from ops.listening import Listening
 from ops.moments import Moments
-from ops.settings import load
+from ops.settings import Settings, load
 from ops.turns import LONG_QUESTIONS, WAITING
 from ops.visible import Visible
 from projections.as_of import AsOf
@@ -43,6 +45,7 @@ from tests.gateways.api_desks import (
     stored,
 )
 from tests.logs import Wrapped, jetstream
+from tests.ops.certificates import Issuer
 from tests.ops.desks import until
 from tests.ops.ledgers import LINES
 
@@ -211,12 +214,18 @@ async def test_few_read_the_log_at_once_and_those_beyond_the_queue_are_sent_away
 
     class Slow(Wrapped):
         async def get(self, *arguments: Any) -> Any:
+            return await self._slowly(self.log.get(*arguments))
+
+        async def last(self, *arguments: Any) -> Any:
+            return await self._slowly(self.log.last(*arguments))
+
+        async def _slowly(self, found: Awaitable[Any]) -> Any:
             nonlocal reading, most
             reading += 1
             most = max(most, reading)
             try:
                 await gate.wait()
-                return await self.log.get(*arguments)
+                return await found
             finally:
                 reading -= 1
 
@@ -240,6 +249,32 @@ async def test_few_read_the_log_at_once_and_those_beyond_the_queue_are_sent_away
     assert "wait for the log already" in str(refused[0])
     assert not [result for result in results if isinstance(result, Exception) and result not in refused]
     assert most <= READING_THE_LOG
+
+
+async def test_one_token_with_many_slow_questions_is_no_reason_for_another_to_wait_behind_them(
+    half: tuple[Stored, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, began, flood_ends = half[1], list[str](), asyncio.Queue[None]()
+
+    async def slow(log: Log, desk: str, id: str, at: AsOf) -> dict[str, str]:  # noqa: A002
+        began.append(id)
+        if id != "500":
+            await flood_ends.get()
+        return {"id": id}
+
+    monkeypatch.setattr(api, "why_at", slow)
+    async with running.client("observer") as many, running.client("operator") as other, asyncio.timeout(DEADLINE_S):
+        flood = [asyncio.create_task(many.get(f"/api/v1/why/{number}")) for number in range(1, 21)]
+        await until(lambda: _is(len(began) == READING_THE_LOG))
+        asked = asyncio.create_task(other.get("/api/v1/why/500"))
+        await until(lambda: _is(len(running.api._log_turns._lines) == 2))
+        assert len(began) == READING_THE_LOG
+        flood_ends.put_nowait(None)
+        assert (await asked).json()["data"] == {"id": "500"}
+        assert began.index("500") == READING_THE_LOG
+        for _ in flood:
+            flood_ends.put_nowait(None)
+        assert {answer.status_code for answer in await asyncio.gather(*flood)} == {200}
 
 
 async def test_the_long_tables_leave_connections_to_those_who_ask_for_little(half: tuple[Stored, Opened]) -> None:
@@ -380,6 +415,63 @@ async def test_the_api_serves_a_desk_until_it_is_cancelled(
             await serving
         with pytest.raises(httpx.ConnectError):
             await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/health")
+
+
+@asynccontextmanager
+async def real_api(asked: Settings, nats_server: NatsServer) -> AsyncIterator[None]:
+    """The API of a desk without read models, until the block is left."""
+    ready = asyncio.Event()
+    async with jetstream(nats_server) as log:
+        serving = asyncio.create_task(serve_api(asked, log, ready=ready.set))
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await ready.wait()
+            yield
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+
+@pytest.fixture
+def asked(nats_server: NatsServer, postgres_server: PostgresServer, tmp_path: Path) -> Settings:
+    name, servers = f"t{uuid.uuid4().hex[:8]}", {"nats_url": nats_server.url, "postgres_dsn": postgres_server.dsn}
+    return load(data_dir=tmp_path, desk=name, api_port=processes.free_port(), **servers)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(("host", "names"), [("127.0.0.1", ""), ("127.0.0.2", ""), ("0.0.0.0", "desk.example")])
+async def test_the_api_is_asked_for_its_health_where_it_listens(
+    host: str, names: str, tls: bool, asked: Settings, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    told: dict[str, Any] = {"api_host": host, "api_names": names, "api_proxy": "127.0.0.9"}
+    if tls:
+        issued = Issuer().issue(tmp_path)
+        told |= {"api_certificate": issued.certificate, "api_key": issued.key}
+    asked = asked.model_copy(update=told)
+    async with real_api(asked, nats_server):
+        row = await service_row(asked, "api")
+        assert (row["state"], row["reason"]) == ("not ready", "the read models cannot be asked"), row
+    assert (await service_row(asked, "api"))["state"] == "not running"
+
+
+async def test_an_api_whose_certificate_is_not_the_configured_one_or_has_ended_is_not_believed(
+    asked: Settings, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    issuer = Issuer()
+    issued, other = issuer.issue(tmp_path), issuer.issue(tmp_path, "other")
+    ended = issuer.issue(tmp_path, "ended", days=0)
+    asked = asked.model_copy(update={"api_certificate": issued.certificate, "api_key": issued.key})
+    (tmp_path / "empty").touch()
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    async with real_api(asked, nats_server):
+        for configured in (other.certificate, *(tmp_path / name for name in ("empty", "binary", "none"))):
+            row = await service_row(asked.model_copy(update={"api_certificate": configured}), "api")
+            assert row["state"] == "not ready"
+            assert f"TLS with CDB_API_CERTIFICATE={configured} fails" in row["reason"]
+    asked = asked.model_copy(update={"api_certificate": ended.certificate, "api_key": ended.key})
+    async with real_api(asked, nats_server):
+        assert "expired" in (await service_row(asked, "api"))["reason"]
 
 
 @pytest.mark.parametrize(
