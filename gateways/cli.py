@@ -193,7 +193,7 @@ def verify(
         print_json(report)
     else:
         print_verification(report)
-    if report["diverged"]:
+    if report["diverged"] or report["governance"]["findings"]:
         raise typer.Exit(1)
     if report["problem"] or report["unverifiable"]:
         raise typer.Exit(7)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from domain.errors import DeskError
 
@@ -100,13 +101,14 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) 
 
 def print_verification(report: Mapping[str, Any]) -> None:
     """What `verify` found, and what it means."""
-    said = ("first_divergence", "engines", *(() if report["problem"] else ("problem",)))
+    said = ("first_divergence", "engines", "governance", *(() if report["problem"] else ("problem",)))
     shown = {name: value for name, value in report.items() if name not in said}
     print_report("Verification", shown)
     if len(report["engines"]) > 1:
         for span in report["engines"]:
             by = span["reexecuted_by"] or "nothing"
             out.print(f"engine {span['engine']}: records {span['first']:,} to {span['last']:,}, re-executed by {by}")
+    _print_proof(report["governance"])
     if first := report["first_divergence"]:
         print_report("First divergence", {side: "missing" if text is None else text for side, text in first.items()})
     elif report["problem"]:
@@ -118,6 +120,17 @@ def print_verification(report: Mapping[str, Any]) -> None:
         )
     else:
         out.print("[green]The ledger is what this engine computes from the tape.[/green]")
+
+
+def _print_proof(proof: Mapping[str, Any]) -> None:
+    """What was proven of governance."""
+    if not proof["events"] and not proof["findings"]:
+        return
+    print_report("Governance", {name: value for name, value in proof.items() if name != "findings"})
+    for finding in proof["findings"]:
+        out.print(Text(f"{finding['place']} ({finding['code']}): {finding['why']}", style="red"), soft_wrap=True)
+    if not proof["findings"]:
+        out.print("[green]Every signature holds, and every gated instruction was granted.[/green]")
 
 
 def print_figure(figure: Mapping[str, Any]) -> None:

@@ -143,7 +143,7 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
         events = await stack.enter_async_context(OpsLog.open(store))
         documents = open_documents(settings)
-        forge = open_forge(settings, documents)
+        forge = open_forge(settings)
         gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
         await gate.open(settings.environment)
         workflows = Workflows(gate, kinds(settings, gate, store, documents, forge))

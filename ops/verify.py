@@ -22,6 +22,7 @@ from ops.ledger_rows import on_tape
 from ops.older_engine import NoEngine
 from ops.reexecution import Reexecution, start
 from ops.takeover import kept_state
+from ops.verify_governance import GATED, Proof, prove
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Span:
 class Verification:
     """What `verify` found. `pending` events are decided by the tape but are not in the ledger: the engine was stopped
     before, or the ledger was cut short. `problem` says what makes the store itself untrustworthy, or why something was
-    not re-executed; `unverifiable` events could not be recomputed because of it. `engines`: the spans of the tape."""
+    not re-executed; `unverifiable` events could not be recomputed because of it. `engines`: the spans of the tape.
+    `governance`: every signature and gated instruction, proven again."""
 
     checked: int = 0
     diverged: int = 0
@@ -58,11 +60,12 @@ class Verification:
     first_divergence: Divergence | None = None
     problem: str | None = None
     engines: list[Span] = field(default_factory=list)
+    governance: Proof = field(default_factory=Proof)
 
     @property
     def passed(self) -> bool:
-        """True when every ledger event was recomputed equal."""
-        return not (self.diverged or self.unverifiable or self.problem)
+        """True when every ledger event was recomputed equal, and all of governance holds."""
+        return not (self.diverged or self.unverifiable or self.problem or self.governance.findings)
 
 
 async def verify(
@@ -93,6 +96,7 @@ async def verify(
             await check.end()
         except TapeBroken as error:
             check.stop(str(error))
+    check.result.governance = await prove(log, desk, check.gated)
     return check.result
 
 
@@ -113,6 +117,7 @@ class _Check:
     def __init__(self, log: Log, desk: str, engines: Path | None, recorded: ByNumber, stack: AsyncExitStack) -> None:
         self.result = Verification()
         self.ledger_end = 0
+        self.gated: list[Instructed] = []
         self._log, self._desk, self._engines, self._recorded, self._stack = log, desk, engines, recorded, stack
         self._was_durable = 0  # events up to this number were in the ledger once
         self._number = 0  # events up to this one are accounted for
@@ -139,8 +144,11 @@ class _Check:
             raise TapeBroken(
                 f"ordinal {self.result.records + 1} is missing on the tape: the next message starts at {first}"
             )
-        if isinstance(message, Instructed) and isinstance(message.instruction, EngineActivated):
-            await self._activated(message.instruction.engine)
+        if isinstance(message, Instructed):
+            if isinstance(message.instruction, EngineActivated):
+                await self._activated(message.instruction.engine)
+            elif message.instruction.kind in GATED:
+                self.gated.append(message)
         if self._engine:
             try:
                 lines = await self._engine.fold(message)
