@@ -1,4 +1,5 @@
-"""Commands that change what a desk does: stop, resume, order, cancel, calendar, policies."""
+"""Commands that change what a desk does: stop, order, cancel, calendar, policies. Resuming is decided in
+`cli_governance`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,6 @@ class ControlOperations(Protocol):
     """What these commands ask of the desk. Mappings are ready for JSON."""
 
     async def halt(self, reason: str, *, flatten: bool) -> Mapping[str, Any]: ...
-
-    async def resume(self, reason: str) -> Mapping[str, Any]: ...
 
     async def order(self, terms: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
@@ -69,20 +68,6 @@ def stop(
     else:
         out.print(f"[bold red]Trading is halted[/bold red] at {report['tape']}, answered by {report['ledger']}.")
         out.print("[dim]Stops and targets go on protecting open positions. `cdb resume` ends it.[/dim]")
-
-
-@app.command()
-def resume(
-    context: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Why it is right to trade again.")] = "resumed by hand",
-    confirmed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    desk: DeskOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """End every halt, also that of a breached limit. Who did it is recorded."""
-    if not confirmed and not _agreed("Trade again?"):
-        raise InvalidInput("not resumed: nobody confirmed it; answer y, or give --yes")
-    _report(await_result(_operations(context, desk).resume(reason), as_json=as_json), "Trading goes on", as_json)
 
 
 @app.command()
@@ -175,13 +160,6 @@ def policies(context: typer.Context, as_json: JsonOption = False) -> None:
 def _operations(context: typer.Context, desk: str | None) -> ControlOperations:
     operations: ControlOperations = context.obj.operations(desk)
     return operations
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:  # there is nobody to ask
-        return False
 
 
 def _report(report: Mapping[str, Any], done: str, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 import typer
 from rich.text import Text
 
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, Refused
 from gateways import passphrase
 from gateways.cli import DeskOption, JsonOption, app, await_result
 from gateways.governing import Answer
@@ -83,7 +83,7 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Sign a proposal as it is shown; what it approves is done at once, unless a workflow run delivers it."""
-    _decide(context, proposal, "approved", reason, as_json=as_json)
+    _decide(_operations(context), proposal, "approved", reason, as_json=as_json)
 
 
 @app.command()
@@ -91,7 +91,7 @@ def reject(
     context: typer.Context, proposal: ProposalArgument, reason: ReasonOption, as_json: JsonOption = False
 ) -> None:
     """Decide against a proposal, signed like an approval."""
-    _decide(context, proposal, "rejected", reason, as_json=as_json)
+    _decide(_operations(context), proposal, "rejected", reason, as_json=as_json)
 
 
 @app.command()
@@ -110,8 +110,23 @@ def apply_it(context: typer.Context, proposal: ProposalArgument, as_json: JsonOp
     _report(await_result(_operations(context).governance("apply", content), as_json=as_json), as_json=as_json)
 
 
-def _decide(context: typer.Context, proposal: str, verdict: str, reason: str, *, as_json: bool) -> None:
-    operations = _operations(context)
+@app.command()
+def resume(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is right to trade again.")],
+    desk: DeskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End every halt of a desk, also that of a breached limit: proposed, shown and signed in one go."""
+    operations = _operations(context, desk)
+    command = {"name": "resume", "desk": operations.desk, "reason": reason}
+    drafted = await_result(operations.governance("draft", {"command": command, "reason": reason}), as_json=as_json)
+    if not passphrase.can_be_typed():
+        raise Refused("unsigned", f"only a person resumes a desk: at a terminal, `cdb approve {drafted['proposal']}`")
+    _decide(operations, drafted["proposal"], "approved", reason, as_json=as_json)
+
+
+def _decide(operations: GovernanceOperations, proposal: str, verdict: str, reason: str, *, as_json: bool) -> None:
     found = await_result(_view(operations, proposal), as_json=as_json)
     if found["question"] is None:
         raise InvalidInput(f"proposal {proposal} is {found['state']}: there is nothing to decide")

@@ -27,14 +27,21 @@ def ask_new(path: str) -> str:
             return passphrase
 
 
-def _typed(prompt: str) -> str:
-    """What is typed, unseen. InvalidInput without a terminal: getpass alone would read it from a pipe then."""
+def can_be_typed() -> bool:
+    """Is there a terminal?"""
     try:
         os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY))
     except OSError:
+        return False
+    return True
+
+
+def _typed(prompt: str) -> str:
+    """What is typed, unseen. InvalidInput without a terminal: getpass alone would read it from a pipe then."""
+    if not can_be_typed():
         raise InvalidInput(
             "a passphrase is typed at a terminal, and there is none here; run this in a terminal of your own"
-        ) from None
+        )
     try:
         return getpass.getpass(prompt)
     except EOFError:

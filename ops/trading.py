@@ -1,4 +1,4 @@
-"""What a trader and an operator do: run a feed, keep the desk up, halt and resume it, ask for orders."""
+"""What a trader and an operator do: run a feed, keep the desk up, halt it, ask for orders."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from adapters.progress import only_one
 from domain.errors import InvalidInput
-from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted, TradingResumed
+from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted
 from domain.policy import POLICIES
 from domain.ports import Log
 from gateways.feeds.news import calendar_parts
@@ -115,10 +115,6 @@ class TradingOperations:
         its next record."""
         halt = said(TradingHalted, reason=halt_reason(reason), flatten=flatten)
         return await stop_desk(self._settings, halt)
-
-    async def resume(self, reason: str) -> Mapping[str, Any]:
-        """End every halt."""
-        return (await self._instruct(said(TradingResumed, reason=reason.strip())))._asdict()
 
     async def import_calendar(self, path: Path) -> Mapping[str, Any]:
         """Put an event calendar on the tape. The report is of its last piece, or of the first that was refused."""

@@ -1,6 +1,5 @@
 """`cdb stop`, `resume`, `order`, `cancel`, `calendar`, `policies`: what they ask, what they answer, how they exit."""
 
-import io
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,7 +14,7 @@ from tests.gateways.test_cli import APPLIED, Fake, command_line
 REFUSED = APPLIED | {"applied": False, "reason": "order 7 is not working [as such]"}
 UNDECIDED = APPLIED | {"applied": False, "ledger": "", "reason": "no engine runs"}
 LATCHED = {"latched": "halts/main.json", "reason": "nobody writes the tape"}
-COMMANDS = [["resume", "--yes"], ["order", "buy", "EURUSD", "1"], ["cancel", "7"], ["calendar", "import", "week.csv"]]
+COMMANDS = [["order", "buy", "EURUSD", "1"], ["cancel", "7"], ["calendar", "import", "week.csv"]]
 
 
 @pytest.fixture
@@ -50,26 +49,6 @@ def test_a_halt_that_nobody_answers_is_a_halt(
     assert told in out
     assert outcome["reason"] in out
     assert "Trading is halted" not in out
-
-
-@pytest.mark.parametrize("answer", ["", "n\n", "\n", "nonsense\nn\n"])
-def test_resume_asks_and_does_nothing_without_a_yes(
-    fake: Fake, cdb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, answer: str
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    code, _, err = cdb("resume")
-    assert code == 2
-    assert "Trade again?" in err
-    assert "not resumed" in err
-    assert fake.asked == {}
-
-
-def test_resume_goes_on_when_somebody_says_yes(
-    fake: Fake, cdb: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    assert cdb("resume", "--reason", "all is well")[0] == 0
-    assert fake.asked == {"reason": "all is well"}
 
 
 @pytest.mark.parametrize(

@@ -110,12 +110,13 @@ class Cdb:
 
     def desk(self, name: str = DESK) -> Desk:
         """The same operations in this process, which is quicker."""
-        return Desk(data_dir=self.path, desk=name)
+        return Desk(data_dir=self.path, desk=name, approver_key=self.path / "keys" / "approver.key")
 
     async def assert_verified(self, desk: str = DESK) -> None:
         """Every decision is what the engine computes from the tape."""
         found = await self.desk(desk).verify(lambda *_: None)
         assert (found["diverged"], found["pending"], found["problem"]) == (0, 0, None), found
+        assert not found["governance"]["findings"], found
         assert found["checked"] > 0
 
     def server(self) -> psutil.Process | None:

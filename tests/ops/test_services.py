@@ -34,7 +34,7 @@ from ops.services import DeskServices, halt_latch
 from ops.session import Plan, StrategyChoice, run_session
 from ops.settings import Settings
 from ops.verify import verify
-from tests import canonical, logs
+from tests import approving, canonical, logs
 from tests.canonical import file_set
 from tests.faults.session import Recording, recording
 from tests.ops.desks import DEADLINE_S, SERVICES, Cdb, Ended, ended, instructions, ledger, tape_of, until, write_quotes
@@ -141,13 +141,12 @@ async def test_a_running_desk_is_halted_resumed_and_asked_and_no_second_one_dist
         assert "desk main: another process runs its service" in refused.said
         assert len(refused.said.splitlines()) == 1, refused
 
-    unasked = await cdb("resume")
-    assert unasked.code == 2
-    assert "nobody confirmed it" in unasked.said
-    [resumed] = (await cdb("resume", "--yes", "--reason", "the test goes on", "--json")).rows
-    assert resumed["applied"]
+    unsigned = await cdb("resume", "--reason", "a script wants it")
+    assert unsigned.code == 8
+    assert "only a person resumes a desk" in unsigned.said
+    resumed = await approving.resumed(desk, "the test goes on")
 
-    await cdb.reaches(ordinal(resumed) + 10)  # nobody has disturbed it
+    await cdb.reaches(int(resumed.removeprefix("tape:")) + 10)  # nobody has disturbed it
     for service in SERVICES:
         assert (await cdb.page(service, "ready") or (0,))[0] == 200
         assert (await cdb.page(service) or (0, {}))[1]["last_error"] is None
@@ -189,7 +188,7 @@ async def test_a_halt_without_a_desk_is_latched_and_stands_before_the_first_tick
 
     # Of a desk that rests, a halt is the next record also where the next command has nothing else to write.
     for command in ("run", "up"):
-        assert (await cdb.desk().resume("once more"))["applied"]
+        assert await approving.resumed(cdb.desk(), "once more")
         assert "latched" in await cdb.desk().halt("", flatten=False)
         assert (await cdb(command, *feed)).rows[-1]["halted"], command
     await cdb.assert_verified()
