@@ -23,7 +23,7 @@ from ops.replays import Reading, Replay, replay
 from ops.tuning import Asked, parts_of, tune
 from projections.metrics import MODEL
 from tests import canonical
-from tests.canonical import SAID, activated, market_ticks, opening, with_minutes
+from tests.canonical import POLICY, SAID, activated, market_ticks, opening, with_minutes
 from tests.logs import Wrapped
 from tests.ops.desks import write_tape
 from tests.projections.folds import ledger, rows
@@ -44,8 +44,16 @@ def days_of_ticks(count: int, seed: int = 3) -> Any:
 TICKS = days_of_ticks(9_000)
 
 
+UNLIMITED = POLICY.model_copy(
+    update={"limits": POLICY.limits.model_copy(update={"daily_loss_ppm": None, "max_loss_ppm": None})}
+)
+
+
 def script(**parameters: Any) -> list[Any]:
-    return [*opening(2, trading=True), activated("ema_cross", *canonical.SYMBOLS[:2], **parameters), TICKS]
+    """A desk that no limit halts before the last third of its days."""
+    unlimited = PolicyActivated(id="unlimited", **SAID, policy=UNLIMITED)
+    said = [unlimited if isinstance(one, PolicyActivated) else one for one in opening(2, trading=True)]
+    return [*said, activated("ema_cross", *canonical.SYMBOLS[:2], **parameters), TICKS]
 
 
 def events(of: Sequence[Any]) -> list[Any]:
@@ -66,6 +74,11 @@ def ema(parameters: dict[str, Any], symbols: tuple[str, ...] | None = None) -> R
     return Replay("ema_cross", 1, EmaCross(**parameters).model_dump(mode="json"), symbols)
 
 
+# Instructions that change nothing leave in the journal what was read before.
+REPEATED = [
+    *script(**FAST)[:-1],
+    *(part for start in range(0, len(TICKS), 50) for part in (TICKS[start : start + 50], script(**FAST)[3])),
+]
 NAMES = {
     "trades": "trades", "wins": "wins", "net_nanos": "net", "win_rate": "win_rate", "profit_factor": "profit_factor",
     "expectancy_nanos": "expectancy", "drawdown_nanos": "drawdown", "drawdown_share": "drawdown_share",
@@ -76,6 +89,7 @@ NAMES = {
     ("of", "strategy", "trades"),
     [
         (script(**FAST), "ema_cross", 100),
+        (REPEATED, "ema_cross", 100),
         (PLAIN, "ema_cross", 20),  # with halts, orders of people, signals from outside and refused activations
         (PLAIN, "m5_bos_retest", 3),
     ],
@@ -230,7 +244,7 @@ async def test_a_proposal_holds_the_promise_the_way_back_and_the_evidence(monkey
     assert proposal.proposed_parameters == chosen.parameters.model_dump(mode="json")
     assert {one.name: one.proposed for one in proposal.changes}.items() <= proposal.proposed_parameters.items()
     assert proposal.promise.expected == chosen.parts.held_out
-    assert proposal.before == found.current.parts.held_out
+    assert proposal.before == found.current.parts.held_out != proposal.promise.expected
     assert proposal.symbols == canonical.SYMBOLS[:2]
     assert proposal.evidence == found.evidence
     assert "3 candidates were tried" in proposal.effects[2]
