@@ -87,15 +87,15 @@ def _knobs(parameters: Parameters) -> list[_Knob]:
 
 
 def _stepped(knob: _Knob, factor: Fraction, way: int) -> Number:
-    """Times (way +1) or divided by the factor; up from 0, by what the factor adds to the default. A whole number moves
-    by one at least, a decimal keeps two digits."""
+    """Times (way +1) or divided by the factor; up from 0, by what the factor adds to the default. A whole number goes
+    on to the next one, a decimal keeps two digits."""
     value = knob.value
     if value == 0 and way > 0:
         exact = Fraction(knob.usual) * (factor - 1)
     else:
         exact = Fraction(value) * (factor if way > 0 else 1 / factor)
     if isinstance(value, int):
-        return max(ceil(exact), value + 1) if way > 0 else floor(exact)
+        return ceil(exact) if way > 0 else floor(exact)
     rounding = ROUND_CEILING if way > 0 else ROUND_FLOOR
     return Context(prec=2, rounding=rounding).divide(Decimal(exact.numerator), Decimal(exact.denominator))
 

@@ -57,7 +57,7 @@ def objections(
     - its deepest fall is no deeper than `drawdown_max` (a share; None: than that of the current parameters), and no
       limit of the account halted it more often;
     - for frequency: it trades more often, and the lower bound of its win rate, as one of `tests`, is not below the
-      lower bound of the current one; for quality: that bound is above the current win rate itself.
+      lower bound of the current one; for quality: that bound is not below the current win rate itself.
     """
     if outcome.few:
         return (f"{outcome.trades:,} trades, {FEW} are needed",)
@@ -78,7 +78,7 @@ def objections(
     bar, named = (
         (baseline.win_rate_low or 0.0, "lower bound") if aim == "frequency" else (baseline.win_rate or 0.0, "win rate")
     )
-    if sure < bar or (aim == "quality" and sure == bar):
+    if sure < bar:
         found.append(f"its win rate is surely only above {sure:.1%}, the current {named} is {bar:.1%}")
     return tuple(found)
 

@@ -18,7 +18,7 @@ import numpy as np
 from domain.closed_trades import ClosedTrades
 from domain.engine import ENGINE, Engine
 from domain.errors import InvalidInput
-from domain.events import InstructionRefused
+from domain.events import InstructionApplied, InstructionRefused
 from domain.instructions import CancelRequested, EngineActivated, Instructed, Instruction, StrategyActivated
 from domain.ports import TapeLog
 from domain.tape import Block
@@ -31,19 +31,24 @@ Message = Block | Instructed
 
 
 class Replay:
-    """One engine, with the wanted version, parameters and symbols of a strategy wherever the tape activates it. Symbols
-    of None are the tape's own. Nothing else is changed, except what a change makes meaningless: see `notes`."""
+    """One engine, with the wanted version, parameters and symbols of a strategy wherever the tape activates it; what is
+    None is the tape's own. Nothing else is changed, except what a change makes meaningless: see `notes`."""
 
     def __init__(
-        self, strategy: str, version: int, parameters: dict[str, Any], symbols: tuple[str, ...] | None = None
+        self,
+        strategy: str,
+        version: int,
+        parameters: dict[str, Any] | None = None,
+        symbols: tuple[str, ...] | None = None,
     ) -> None:
         self.engine = Engine()
         self.closed = ClosedTrades(strategy, version)
-        self.first_day: int | None = None  # on which the strategy was activated first
+        self.activated: dict[int, int] = {}  # ordinals at which the strategy was activated, with their days
         self.recorded: list[tuple[int, dict[str, Any]]] = []  # versions and parameters that the tape itself activates
         self.older_engines: set[int] = set()
         self.cancels_left_out = 0
-        self._wanted = {"version": version, "parameters": parameters} | ({"symbols": symbols} if symbols else {})
+        self._wanted: dict[str, Any] = {"version": version, "parameters": parameters} if parameters else {}
+        self._wanted |= {"symbols": symbols} if symbols else {}
         self._strategy, self._changed = strategy, False
 
     @property
@@ -60,9 +65,9 @@ class Replay:
         return tuple(notes)
 
     @property
-    def days(self) -> int:
-        """Calendar days since the strategy's first activation, both ends whole."""
-        return 0 if self.first_day is None else self.closed.day - self.first_day + 1
+    def days(self) -> range:
+        """The days since the strategy's first activation, both ends whole."""
+        return range(next(iter(self.activated.values())), self.closed.day + 1) if self.activated else range(0)
 
     def take(self, messages: Sequence[Message]) -> None:
         """The next messages of the tape. Raises InvalidInput when the strategy cannot run with these parameters."""
@@ -77,11 +82,13 @@ class Replay:
         instruction = self._replaced(message.instruction)
         events = self.engine.fold(Instructed(message.ordinal, instruction))
         self.closed.take(self.engine.desk, _NO_SIGNALS)
-        if self._is_ours(instruction) and self.first_day is None:
-            for event in events:
-                if isinstance(event, InstructionRefused):
-                    raise InvalidInput(f"strategy {self._strategy} cannot be replayed: {event.reason}")
-            self.first_day = self.closed.day
+        if not self._is_ours(instruction):
+            return
+        for event in events:
+            if isinstance(event, InstructionApplied):
+                self.activated[message.ordinal] = self.closed.day
+            elif isinstance(event, InstructionRefused) and not self.activated:
+                raise InvalidInput(f"strategy {self._strategy} cannot be replayed: {event.reason}")
 
     def _replaced(self, instruction: Instruction) -> Instruction:
         match instruction:

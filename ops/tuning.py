@@ -131,26 +131,40 @@ async def tune(log: Log, desk: str, asked: Asked, progress: Callable[[int, int],
     return found._replace(proposal=_proposal(found, handler, activation.symbols, len(replays[0].recorded)))
 
 
+async def observed(log: Log, desk: str, strategy: str, since: int, seed: int) -> Outcome:
+    """What a strategy made on the desk's own tape since its activation at ordinal `since`, for domain.tuning.compare:
+    the tape is replayed with nothing changed. Raises InvalidInput for another ordinal, TapeBroken."""
+    tape = StoredTape(log, desk)
+    activation, _ = await _activation(log, desk, Asked(strategy), tape)
+    run = Replay(strategy, activation.version)
+    await replay(tape, [run])
+    if since not in run.activated:
+        known = ", ".join(str(ordinal) for ordinal in run.activated)
+        raise InvalidInput(f"strategy {strategy!r} was not activated at record {since} of tape {desk}, but at {known}")
+    later = [trade for trade in run.closed.trades if trade.ordinal > since]
+    return _figures(run, later, range(run.activated[since], run.days.stop), seed)
+
+
 def parts_of(run: Replay, seed: int) -> Parts:
     """The figures of all of a replay, of its first two thirds and of the last one, cut at a midnight."""
-    first = run.first_day or 0
-    cut = first + run.days * 2 // 3
-    trades = run.closed.trades
-
-    def figures(of: Sequence[Trade], days: range) -> Outcome:
-        account = run.engine.desk.book.account[0]
-        before = sum(trade.result for trade in trades if trade.closed_day < days.start)
-        return outcome_of(
-            of, days=len(days), start_nanos=max(int(account["initial"]) + before, 1), seed=seed,
-            currency=run.engine.desk.currency, halts=sum(day in days for day in run.closed.halted_days),
-        )  # fmt: skip
-
-    end = first + run.days
+    days, trades = run.days, run.closed.trades
+    cut = len(days) * 2 // 3
+    chosen_on, held_out = days[:cut], days[cut:]
     return Parts(
-        whole=figures(trades, range(first, end)),
-        chosen_on=figures([trade for trade in trades if trade.closed_day < cut], range(first, cut)),
-        held_out=figures([trade for trade in trades if trade.opened_day >= cut], range(cut, end)),
+        whole=_figures(run, trades, days, seed),
+        chosen_on=_figures(run, [trade for trade in trades if trade.closed_day in chosen_on], chosen_on, seed),
+        held_out=_figures(run, [trade for trade in trades if trade.opened_day in held_out], held_out, seed),
     )
+
+
+def _figures(run: Replay, trades: Sequence[Trade], days: range, seed: int) -> Outcome:
+    """Of these trades in these days; the account is as large as the strategy's trades before them left it."""
+    desk = run.engine.desk
+    before = sum(trade.result for trade in run.closed.trades if trade.closed_day < days.start)
+    return outcome_of(
+        trades, days=len(days), start_nanos=max(int(desk.book.account[0]["initial"]) + before, 1), seed=seed,
+        currency=desk.currency, halts=sum(day in days for day in run.closed.halted_days),
+    )  # fmt: skip
 
 
 # -- what stands ---------------------------------------------------------------------------------------------------

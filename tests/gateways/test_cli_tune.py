@@ -22,7 +22,7 @@ def figures(count: int) -> dict[str, Any]:
 
 def found(**other: Any) -> dict[str, Any]:
     change = Change(name="window_bars", current=60, proposed=75).model_dump()
-    worse = {"changes": [change], "objections": ["it loses: [-1.00] USD", "and more"], "best": False}
+    worse = {"changes": [change], "objections": ["it loses: [red] USD", "and more"], "best": False}
     best = {"changes": [change, change | {"name": "reach"}], "objections": [], "best": True}
     answer = {
         "strategy": "m5_bos_retest", "aim": "frequency", "mode": "paper", "says": "No candidate [is] better.",
@@ -94,7 +94,7 @@ def test_the_table_shows_every_candidate_with_its_changes_figures_and_faults(cdb
     assert code == 0
     assert "Tuning m5_bos_retest for frequency, tape main" in out
     assert out.count("window_bars 60 -> 75") == 2
-    assert "it loses: [-1.00] USD (and 1 more)" in out
+    assert "it loses: [red] USD (and 1 more)" in out
     assert "2.50" in out  # trades a day
     assert "1.90-3.30" in out
     assert "the first 40 of 60 days choose" in out

@@ -14,16 +14,17 @@ from adapters.tape_log import StoredTape
 from domain.closed_trades import Trade
 from domain.engine import ENGINE, Engine
 from domain.errors import InvalidInput
+from domain.events import FillBooked, LimitBreached
 from domain.instructions import AccountOpened, CancelRequested, EngineActivated, PolicyActivated, StrategyActivated
 from domain.ports import Message
 from domain.signals.ema_cross import EmaCross
 from domain.tape import PRAGUE_MIDNIGHT
 from domain.tuning import Proposal
 from ops.replays import Reading, Replay, replay
-from ops.tuning import Asked, parts_of, tune
+from ops.tuning import Asked, observed, parts_of, tune
 from projections.metrics import MODEL
 from tests import canonical
-from tests.canonical import SAID, activated, market_ticks, opening, with_minutes
+from tests.canonical import POLICY, SAID, activated, market_ticks, opening, with_minutes
 from tests.logs import Wrapped
 from tests.ops.desks import write_tape
 from tests.projections.folds import ledger, rows
@@ -42,10 +43,16 @@ def days_of_ticks(count: int, seed: int = 3) -> Any:
 
 
 TICKS = days_of_ticks(9_000)
+UNLIMITED = POLICY.model_copy(
+    update={"limits": POLICY.limits.model_copy(update={"daily_loss_ppm": None, "max_loss_ppm": None})}
+)
 
 
 def script(**parameters: Any) -> list[Any]:
-    return [*opening(2, trading=True), activated("ema_cross", *canonical.SYMBOLS[:2], **parameters), TICKS]
+    """A desk that no limit halts before the last third of its days."""
+    unlimited = PolicyActivated(id="unlimited", **SAID, policy=UNLIMITED)
+    said = [unlimited if isinstance(one, PolicyActivated) else one for one in opening(2, trading=True)]
+    return [*said, activated("ema_cross", *canonical.SYMBOLS[:2], **parameters), TICKS]
 
 
 def events(of: Sequence[Any]) -> list[Any]:
@@ -66,6 +73,11 @@ def ema(parameters: dict[str, Any], symbols: tuple[str, ...] | None = None) -> R
     return Replay("ema_cross", 1, EmaCross(**parameters).model_dump(mode="json"), symbols)
 
 
+# Instructions that change nothing leave in the journal what was read before.
+REPEATED = [
+    *script(**FAST)[:-1],
+    *(part for start in range(0, len(TICKS), 50) for part in (TICKS[start : start + 50], script(**FAST)[3])),
+]
 NAMES = {
     "trades": "trades", "wins": "wins", "net_nanos": "net", "win_rate": "win_rate", "profit_factor": "profit_factor",
     "expectancy_nanos": "expectancy", "drawdown_nanos": "drawdown", "drawdown_share": "drawdown_share",
@@ -76,6 +88,7 @@ NAMES = {
     ("of", "strategy", "trades"),
     [
         (script(**FAST), "ema_cross", 100),
+        (REPEATED, "ema_cross", 100),
         (PLAIN, "ema_cross", 20),  # with halts, orders of people, signals from outside and refused activations
         (PLAIN, "m5_bos_retest", 3),
     ],
@@ -102,7 +115,7 @@ async def test_days_are_those_since_the_strategy_began_also_those_without_a_sign
     later = [*opening(2, trading=True), TICKS[:5_000], activated("ema_cross", "EURUSD", **FAST), TICKS[5_000:]]
     run = ema(FAST)
     await replayed(later, run)
-    assert run.days == int(np.count_nonzero(TICKS["flags"][5_000:] & PRAGUE_MIDNIGHT)) + 1
+    assert len(run.days) == int(np.count_nonzero(TICKS["flags"][5_000:] & PRAGUE_MIDNIGHT)) + 1
 
 
 async def test_changed_parameters_make_the_trades_of_a_desk_that_had_them_from_the_beginning() -> None:
@@ -181,11 +194,19 @@ async def test_an_older_engines_history_is_decided_by_this_one_and_that_is_said(
     assert old.notes == (f"engine {ENGINE - 1} decided once; engine {ENGINE} decides all of it here",)
 
 
+async def test_every_halt_by_a_limit_is_counted() -> None:
+    of = [*opening(2, trading=True), activated("ema_cross", *canonical.SYMBOLS[:2], **FAST), TICKS]
+    halts = sum(isinstance(event, LimitBreached) and event.halted for event in events(of))
+    run = ema(FAST)
+    await replayed(of, run)
+    assert parts_of(run, 1).whole.halts == halts > 0
+
+
 async def test_the_history_is_cut_at_a_midnight_and_a_trade_over_it_is_in_neither_part() -> None:
     run = ema(FAST)
     await replayed(script(**FAST), run)
-    found, cut = parts_of(run, 1), run.days * 2 // 3
-    assert (found.chosen_on.days, found.held_out.days) == (cut, run.days - cut)
+    found, cut = parts_of(run, 1), len(run.days) * 2 // 3
+    assert (found.chosen_on.days, found.held_out.days) == (cut, len(run.days) - cut)
     over = [trade for trade in run.closed.trades if trade.opened_day < cut <= trade.closed_day]
     assert found.chosen_on.trades + found.held_out.trades + len(over) == found.whole.trades
     run.closed.trades[:] = [Trade(1, 0, cut - 1, 7), Trade(2, cut - 1, cut, 70), Trade(3, cut, cut, 700)]
@@ -193,6 +214,30 @@ async def test_the_history_is_cut_at_a_midnight_and_a_trade_over_it_is_in_neithe
     found = parts_of(run, 1)
     assert [part.net_nanos for part in (found.whole, found.chosen_on, found.held_out)] == [777, 7, 700]
     assert [part.halts for part in (found.whole, found.chosen_on, found.held_out)] == [3, 1, 2]
+
+
+async def test_what_came_of_an_activation_is_what_the_ledger_has_since_then() -> None:
+    of = [
+        *script(**FAST)[:-1],
+        TICKS[:5_000],
+        activated("ema_cross", *canonical.SYMBOLS[:2], id="b", **SLOW),
+        TICKS[5_000:],
+    ]
+    since = canonical.length(of[:-2]) + 1
+    log = await desk(of)
+    found = await observed(log, "main", "ema_cross", since, seed=1)
+    results, held = list[int](), dict[str, bool]()  # by symbol: is what is held of the new parameters?
+    for event in events(of):
+        if isinstance(event, FillBooked):
+            if event.closed and held.pop(event.symbol):
+                results.append(event.trade_nanos)
+            if event.position_nanos:
+                held.setdefault(event.symbol, event.ordinal > since)
+    assert (found.trades, found.net_nanos) == (len(results), sum(results))
+    assert found.trades > 50
+    assert found.days == int(np.count_nonzero(TICKS["flags"][5_000:] & PRAGUE_MIDNIGHT)) + 1
+    with pytest.raises(InvalidInput, match=f"was not activated at record 8 of tape main, but at .*, {since}"):
+        await observed(log, "main", "ema_cross", 8, seed=1)
 
 
 # -- the whole of it -------------------------------------------------------------------------------------------------
@@ -230,7 +275,7 @@ async def test_a_proposal_holds_the_promise_the_way_back_and_the_evidence(monkey
     assert proposal.proposed_parameters == chosen.parameters.model_dump(mode="json")
     assert {one.name: one.proposed for one in proposal.changes}.items() <= proposal.proposed_parameters.items()
     assert proposal.promise.expected == chosen.parts.held_out
-    assert proposal.before == found.current.parts.held_out
+    assert proposal.before == found.current.parts.held_out != proposal.promise.expected
     assert proposal.symbols == canonical.SYMBOLS[:2]
     assert proposal.evidence == found.evidence
     assert "3 candidates were tried" in proposal.effects[2]
