@@ -39,6 +39,10 @@ class Activation(NamedTuple):
         """What an instruction activated."""
         return cls(instruction.strategy, instruction.version, instruction.parameters, instruction.symbols)
 
+    def as_instruction(self) -> StrategyActivated:
+        """What activates it, said by nobody."""
+        return StrategyActivated(id="standing", actor="tape", authority="tape", occurred_at_ns=0, **self._asdict())
+
 
 class Standing(NamedTuple):
     """What stands. The mappings and sets are changed in place."""

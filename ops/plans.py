@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from adapters import subjects
 from adapters.jetstream import JetStreamLog
 from adapters.tape_log import StoredTape
 from domain.engine import prepare
@@ -65,7 +66,8 @@ async def open_plan(
             yield files, log
             return
         played = await _as_if_live(log, settings.desk, files) if live and len(files.ticks) else files
-        yield Plan(played, choices, policy, account, calendar, pace, wanted.engines, live, symbols), log
+        governed = bool(await log.subjects(f"{subjects.GOVERNANCE.root}.approver.*"))
+        yield Plan(played, choices, policy, account, calendar, pace, wanted.engines, live, symbols, governed), log
 
 
 async def _as_if_live(log: Log, desk: str, files: FileSet) -> FileSet:

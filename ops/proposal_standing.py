@@ -32,8 +32,8 @@ from domain.instruments import NANOS
 from domain.market import convert, rate_is_known
 from domain.proposal import Before, StrategyBefore
 from domain.widening import OrderFacts, order_widens, policy_widens, strategy_widens
-from gateways.standing import Activation, read_standing
 from gateways.standing import Standing as OnTheTape
+from gateways.standing import read_standing
 from ops.control import refuse_impossible
 from ops.desk_status import engine_at, state_of
 from ops.moments import Moments
@@ -126,7 +126,7 @@ class Standings:
 
 def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape) -> Found:
     active = stands.strategies.get(command.strategy)
-    before = _activated(active) if active else None
+    before = active.as_instruction() if active else None
     after = None
     if isinstance(command, ActivateStrategy):
         found = instruction_of(command, "draft", "draft")
@@ -140,10 +140,6 @@ def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape)
     )
     fields = {"strategy": command.strategy, **stood.model_dump(mode="json")} if stood else {}
     return Before(strategy=stood), fields, widens
-
-
-def _activated(active: Activation) -> StrategyActivated:
-    return StrategyActivated(id="standing", actor="tape", authority="tape", occurred_at_ns=0, **active._asdict())
 
 
 def _constitutional(command: Command, governance: Governance) -> Found:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 from adapters.tape_log import StoredTape
 from domain.account import equity_of
 from domain.engine import ENGINE, Engine, prepare
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, Refused
 from domain.events import FillBooked, LedgerEvent, SignalAssessed
 from domain.instructions import CalendarImported, NewsEntry
 from domain.instruments import instrument_for
 from domain.policy import PAPER_DEFAULT, Policy
 from domain.ports import Log, TapeLog
 from domain.signals.handler import Handler, Parameters
+from domain.widening import policy_widens, strategy_widens
 from gateways.feeds.files import FileSet
 from gateways.feeds.news import calendar_parts
 from gateways.file_feed import Fed, Pace, admit, feed_files
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     engines: Path | None = None  # a folder of older wheels, if an older engine left the desk behind the tape's end
     live: bool = False  # ticks are stamped with the time at which they come, and the clock ticks every second
     symbols: tuple[str, ...] | None = None  # of strategies that stand; None: those that the tape never had
+    governed: bool = False  # there are approvers: what widens risk is theirs to decide, not a start's
 
 
 class SessionReport(NamedTuple):
@@ -197,6 +199,8 @@ async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequ
     balance = balance or (opened.initial_balance_nanos if opened else BALANCE_NANOS)
     if opened:
         await sequencer.open_account(currency, balance)  # another one is refused before anything is written
+    if plan.governed:
+        refuse_widening(sequencer.standing, plan.policy, strategies)
     symbols = [instrument_for(symbol) for symbol in plan.files.symbols]
     await sequencer.prepare(symbols, int(plan.files.ticks["receive_time"][0]))
     await sequencer.activate_engine(ENGINE)
@@ -209,6 +213,25 @@ async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequ
         for part in calendar_parts([entry for entry in entries if entry not in standing.calendar]):
             await sequencer.declare(CalendarImported, source=source, entries=part)
     await sequencer.activate_strategies(strategies)
+
+
+def refuse_widening(standing: Standing, policy: Policy | None, strategies: Iterable[Activation]) -> None:
+    """Raises Refused for a start that would widen what stands. A desk's first policy is its own affair, and so is an
+    instrument that a feed brings for the first time."""
+    if standing.policy is None:
+        return
+    widens = policy_widens(standing.policy, policy) if policy else []
+    for wanted in strategies:
+        stood = standing.strategies.get(wanted.strategy)
+        known = tuple(symbol for symbol in wanted.symbols if symbol in standing.instruments)
+        after = wanted._replace(symbols=known or wanted.symbols)
+        widens += strategy_widens(stood.as_instruction() if stood else None, after.as_instruction(), standing.policy)
+    if widens:
+        raise Refused(
+            "unsigned",
+            f"this start would widen risk, which approvers decide: {widens[0].sentence}; `cdb propose` asks them, then "
+            "start without this choice",
+        )
 
 
 def _strategies_of(plan: Plan, activations: list[Activation], standing: Standing) -> list[Activation]:
