@@ -45,7 +45,8 @@ class Effects:
             try:
                 await self._publish(proposal, command.publication, done)
             except (Conflict, DirtyTree, InvalidInput) as error:
-                raise Undone("publication", str(error), tuple(done), final=isinstance(error, InvalidInput)) from error
+                final = isinstance(error, InvalidInput) and not done  # what was begun may be ended, once it is mended
+                raise Undone("publication", str(error), tuple(done), final=final) from error
         return tuple(done)
 
     async def _instruct(self, proposal: Proposal, command: OnTape) -> Outcome:

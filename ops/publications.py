@@ -20,12 +20,12 @@ async def publication(
     return Publication(documents=dict(texts), before=before, message=message, branch=branch, pull_request=request)
 
 
-async def free_branch(documents: Documents, governance: Governance, stem: str, now_ns: int) -> str:
-    """`stem-YYYYMMDD`, with -2, -3 behind it where another run has that one, or has it proposed."""
+async def free_branch(documents: Documents, governance: Governance, stem: str, run: str, now_ns: int) -> str:
+    """`stem-YYYYMMDD`, with -2, -3 behind it where it stands already, or another run has it proposed."""
     proposed = {
         proposal.draft.command.publication.branch
         for proposal in governance.proposals.values()
-        if proposal.draft.command.publication and proposal.state not in _OVER
+        if proposal.draft.command.publication and proposal.draft.run != run and proposal.state not in _OVER
     }
     day = f"{stem}-{datetime.fromtimestamp(now_ns // 10**9, UTC):%Y%m%d}"
     for number in count(1):

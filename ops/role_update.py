@@ -82,7 +82,7 @@ class RoleUpdate:
         message = f"Governance: {title(command)}"
         if texts.keys() <= set(self._gate.state.policy.fast_track):
             return await publication(self._documents, texts, message, "", None)
-        branch = await free_branch(self._documents, self._gate.state, BRANCH, now_ns)
+        branch = await free_branch(self._documents, self._gate.state, BRANCH, run.name, now_ns)
         body = "\n".join(
             [f"{text(title(command))}.", "", f"- Goal: {text(run.start.goal)}", f"- Run: {run.name}",
              f"- Documents: {', '.join(sorted(texts))}"]
