@@ -24,8 +24,9 @@ from ops.composition import open_documents, open_forge, open_log
 from ops.control import who
 from ops.effects import Effects
 from ops.gatekeeper import Gatekeeper, Receipt
-from ops.governance_views import VIEWS
+from ops.governance_views import VIEWS, run_view
 from ops.proposal_standing import Standings
+from ops.session import beside
 from ops.settings import Settings
 from ops.workflow_kinds import kinds
 from ops.workflows import Workflows
@@ -80,6 +81,16 @@ class Governor:
                 )
             )  # fmt: skip
             raise
+
+    async def onward(self, command: str, answer: Content) -> Content:
+        """The answer once the run that it is about has gone as far as it goes: what the service's sweep does."""
+        if command not in ("run", "decide", "withdraw"):
+            return answer
+        name = str(answer.get("run") or self.gate.state.proposal(str(answer.get("proposal"))).draft.run)
+        if name:
+            run = await self.workflows.advance(name)
+            return run_view(run) if command == "run" else answer
+        return answer
 
     def _actor(self, from_agent: bool, request: Request) -> Actor:
         """An agent is who its records say; whoever has the desk's own credentials and names no agent is the user."""
@@ -159,17 +170,18 @@ async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
                 serve_governance(store.connection, governor.handle),
             ):
                 ready()
-                await _sweep(governor)
+                await beside(
+                    _every(governor.gate.sweep), _every(governor.workflows.sweep)
+                )  # a long run delays no verdict
         except Conflict as conflict:
             log.info("governance stands by: %s", conflict)
             await asyncio.sleep(STANDBY_S)
 
 
-async def _sweep(governor: Governor) -> None:
+async def _every(sweep: Callable[[], Awaitable[object]]) -> None:
     while True:
         with contextlib.suppress(DeskError):
-            await governor.gate.sweep()
-            await governor.workflows.sweep()
+            await sweep()
         await asyncio.sleep(SWEEP_EVERY_S)
 
 
@@ -185,4 +197,4 @@ class Here(NamedTuple):
             if await is_running(store.connection, EVERYWHERE, SERVICE):
                 return await ask_governance(store.connection, command, request)
         async with open_governor(self.settings) as (governor, _):
-            return await governor.handle(command, False, request)
+            return await governor.onward(command, await governor.handle(command, False, request))
