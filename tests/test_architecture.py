@@ -20,7 +20,7 @@ OURS = {folder.rpartition("/")[2] for folder in ROOMS} | {"tests"}
 
 # Pure modules only: nothing here reads a clock, a file, a socket or the machine, and nothing draws a random number.
 DOMAIN_MAY_IMPORT = set(
-    "abc base64 bisect collections contextlib copy dataclasses decimal enum fractions functools hashlib heapq "
+    "abc base64 bisect collections contextlib copy dataclasses decimal difflib enum fractions functools hashlib heapq "
     "itertools json math operator re statistics string struct types typing uuid "
     "numpy numba pydantic pydantic_core eventsourcing".split()
 )
