@@ -22,7 +22,7 @@ from gateways.http_api import create_app
 from ops.composition import open_postgres
 from ops.desk_status import SERVICES, service_row
 from ops.halting import halt_reason, stop_desk
-from ops.health import VERSION, listen
+from ops.health import VERSION, listen, served
 from ops.ledger_as_of import Changes, events_at, why_at
 from ops.listening import Listening
 from ops.moments import Moments
@@ -198,7 +198,8 @@ async def serve_api(settings: Settings, log: Log, *, ready: Callable[[], None]) 
 
 
 async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -> None:
-    """Run an app until it is cancelled, on an event loop that runs already."""
+    """Run an app until it is cancelled, on an event loop that runs already. Raises Unavailable when the server ends by
+    itself: an API that answers nobody is not well."""
     server = _Server(
         uvicorn.Config(
             app, ssl_certfile=listening.certificate, ssl_keyfile=listening.key,
@@ -208,9 +209,8 @@ async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -
         ),
         ready,
     )  # fmt: skip
-    listener = listen("api", listening.host, listening.port)
-    try:
-        serving = asyncio.create_task(server.serve([listener]), name="http api")
+    with listen("api", listening.host, listening.port) as listener:
+        serving = asyncio.create_task(served(server, listener), name="http api")
         try:
             await asyncio.shield(serving)
         finally:
@@ -218,8 +218,7 @@ async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -
             while not serving.done():  # being cancelled once more ends it no sooner: a second is all that it takes
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({serving})
-    finally:
-        listener.close()
+    raise Unavailable(f"the HTTP server on port {listening.port} ended by itself; it is started again")
 
 
 class _Server(uvicorn.Server):

@@ -68,11 +68,11 @@ class ReadServices:
                 await stack.enter_async_context(only_one(self._log.connection, settings.desk, name))
             self._ops = await stack.enter_async_context(OpsLog.open(self._log))
             ports = {PROJECTOR: settings.projector_port} if PROJECTOR in names else {}  # the API has pages of its own
-            await stack.enter_async_context(serve_health(self.health, ports, settings.host, desk=settings.desk))
+            pages = await stack.enter_async_context(serve_health(self.health, ports, settings.host, desk=settings.desk))
             postgres = await stack.enter_async_context(open_postgres(settings))
             lives: dict[str, Start] = {
                 POSTGRES: partial(self._postgres, postgres),
-                PROJECTOR: self._projector,
+                PROJECTOR: lambda: beside(pages.kept(PROJECTOR), self._projector()),
                 API: self._api,
             }
             supervisor = Supervisor(self.health, self._table, record=self._ops.record)
