@@ -26,6 +26,7 @@ from ops.health import VERSION, listen, served
 from ops.ledger_as_of import Changes, events_at, why_at
 from ops.listening import Listening
 from ops.moments import Moments
+from ops.patience import PatientProtocol
 from ops.settings import Settings
 from ops.tape_bars import bars_of, warm_up
 from ops.turns import Turns
@@ -202,7 +203,7 @@ async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -
     itself: an API that answers nobody is not well."""
     server = _Server(
         uvicorn.Config(
-            app, ssl_certfile=listening.certificate, ssl_keyfile=listening.key,
+            app, http=PatientProtocol, ssl_certfile=listening.certificate, ssl_keyfile=listening.key,
             proxy_headers=bool(listening.proxy), forwarded_allow_ips=listening.proxy or None,
             log_config=None, log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=1,  # streams have no end of their own

@@ -170,6 +170,9 @@ async def served(server: "uvicorn.Server", listener: socket.socket) -> None:
         if server.started:  # its own loop ended, those that accept for it did not
             await server.shutdown([listener])
         raise
+    finally:
+        for connection in list(server.server_state.connections):  # those whose clients do not take their answers
+            connection.transport.abort()
 
 
 def health_app(health: Health, service: str, desk: str) -> "FastAPI":
