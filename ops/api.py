@@ -5,7 +5,7 @@ import socket
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 
 import uvicorn
@@ -22,11 +22,11 @@ from gateways.http_api import create_app
 from ops.composition import open_postgres
 from ops.desk_status import SERVICES, service_row
 from ops.halting import halt_reason, stop_desk
-from ops.health import VERSION, listen, served
+from ops.health import VERSION, listen
+from ops.http_server import GIVE_UP_S, PatientProtocol, Server, served
 from ops.ledger_as_of import Changes, events_at, why_at
 from ops.listening import Listening
 from ops.moments import Moments
-from ops.patience import PatientProtocol
 from ops.settings import Settings
 from ops.tape_bars import bars_of, warm_up
 from ops.turns import Turns
@@ -206,7 +206,7 @@ async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -
             app, http=PatientProtocol, ssl_certfile=listening.certificate, ssl_keyfile=listening.key,
             proxy_headers=bool(listening.proxy), forwarded_allow_ips=listening.proxy or None,
             log_config=None, log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=1,  # streams have no end of their own
+            timeout_graceful_shutdown=GIVE_UP_S,
         ),
         ready,
     )  # fmt: skip
@@ -216,17 +216,16 @@ async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -
             await asyncio.shield(serving)
         finally:
             server.should_exit = True
-            while not serving.done():  # being cancelled once more ends it no sooner: a second is all that it takes
+            while not serving.done():  # being cancelled once more ends it no sooner: seconds are all that it takes
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({serving})
     raise Unavailable(f"the HTTP server on port {listening.port} ended by itself; it is started again")
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
-        self.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # Ctrl-C is the command's
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -6,15 +6,16 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from domain.errors import InvalidInput, Unavailable
 from ops.settings import variable
 
 if TYPE_CHECKING:
-    import uvicorn
     from fastapi import FastAPI
+
+    from ops.http_server import Server
 
 VERSION = importlib.metadata.version("claire-de-binare")
 PATIENCE = "Wait: it becomes ready by itself."
@@ -98,7 +99,7 @@ class Pages:
     def __init__(self, health: Health, host: str, desk: str) -> None:
         self.ports: dict[str, int] = {}
         self._health, self._host, self._desk = health, host, desk
-        self._serving: dict[str, tuple[uvicorn.Server, asyncio.Task[None]]] = {}
+        self._serving: dict[str, tuple[Server, asyncio.Task[None]]] = {}
 
     async def kept(self, *services: str) -> None:
         """Serve those that ended once more, then wait until one ends. Raises Unavailable when it does: a service whose
@@ -119,15 +120,16 @@ class Pages:
 
     def serve(self, service: str, listener: socket.socket) -> None:
         """The two pages of a service, from here on."""
-        import uvicorn
+        from uvicorn import Config
 
-        config = uvicorn.Config(
+        from ops.http_server import GIVE_UP_S, Server, served
+
+        config = Config(
             health_app(self._health, service, self._desk), http="h11", ws="none", lifespan="off", log_config=None,
             log_level="warning", access_log=False, server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=GIVE_UP_S,
         )  # fmt: skip
-        server = uvicorn.Server(config)
-        server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # Ctrl-C is the command's, not a page's
+        server = Server(config)
         self.ports[service] = listener.getsockname()[1]
         serving = asyncio.create_task(served(server, listener), name=f"health of {service}")
         serving.add_done_callback(lambda _: listener.close())
@@ -160,19 +162,6 @@ async def serve_health(
         await pages.close()
         for listener in listening.values():
             listener.close()
-
-
-async def served(server: "uvicorn.Server", listener: socket.socket) -> None:
-    """Run a server until it ends; however it ends, nobody is answered any more."""
-    try:
-        await server.serve([listener])
-    except (Exception, asyncio.CancelledError):
-        if server.started:  # its own loop ended, those that accept for it did not
-            await server.shutdown([listener])
-        raise
-    finally:
-        for connection in list(server.server_state.connections):  # those whose clients do not take their answers
-            connection.transport.abort()
 
 
 def health_app(health: Health, service: str, desk: str) -> "FastAPI":

@@ -206,7 +206,7 @@ def log_routes(answers: Answers, heartbeat_s: float) -> APIRouter:
             return await desk.principal(token) is not None
 
         text = events.stream(desk.changes(after), at.type, may_read, heartbeat_s)
-        return StreamingResponse(text, media_type=events.MEDIA_TYPE, headers=events.HEADERS)
+        return events.Streamed(text, media_type=events.MEDIA_TYPE, headers=events.HEADERS)
 
     @router.get("/why/{id}", responses=about("why", missing=True))
     async def why(request: Request, id: Id, at: Annotated[asked.At, Query()]) -> Response:  # noqa: A002

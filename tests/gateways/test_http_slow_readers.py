@@ -17,8 +17,9 @@ from uvicorn.server import ServerState
 from adapters import processes
 from domain.errors import Unavailable
 from gateways.api_desk import Change, Principal
+from gateways.http.events import Streamed, stream
 from gateways.http_api import create_app
-from ops import api, patience
+from ops import api, http_server
 from ops.api import DeskApi, serve
 from ops.health import listen
 from ops.ledger_as_of import PAGE_CHANGES, Changes
@@ -30,8 +31,8 @@ PATH = "/api/v1/events/stream"
 IDLE = 100
 WINDOW = 4096  # bytes that a reader who does not read lets come: the least that a system allows
 EVENT_BYTES = 1000
-HELD_MOST = 4 << 20  # bytes of events that were made for one who reads none: what systems and servers buffer
-READ = 16 << 20  # of one who reads: more than that, so that it cannot have been lying ready
+HELD_MOST = 1 << 20  # bytes of events that were made for one who reads none: what system and server buffer
+READ = 4 << 20  # of one who reads: more than that, so that it cannot have been lying ready
 
 
 class Endless:
@@ -101,6 +102,18 @@ def unchunked(body: bytes) -> bytes:
     return said
 
 
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system keeps little for those who do not read; alone it would keep a whole ledger."""
+
+    def listening(*place: Any) -> socket.socket:
+        listener = listen(*place)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WINDOW)  # those who are accepted inherit it
+        return listener
+
+    monkeypatch.setattr(api, "listen", listening)
+
+
 @asynccontextmanager
 async def idle(port: int, places: Iterable[int], token: str = "x", desk: str = "main") -> AsyncIterator[list[Reader]]:
     """Readers who asked for the stream behind these numbers, and take nothing of it."""
@@ -154,24 +167,29 @@ async def test_a_hundred_readers_who_take_nothing_hold_little_and_delay_nobody()
 
 
 async def test_a_hundred_readers_who_take_nothing_hold_up_no_end_and_are_cut_off_by_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lost: list[object] = []
+    made, lost = list[http_server.PatientProtocol](), list[http_server.PatientProtocol]()
 
-    class Told(patience.PatientProtocol):
+    class Told(http_server.PatientProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            made.append(self)
+            super().connection_made(transport)
+
         def connection_lost(self, exc: Exception | None) -> None:
             lost.append(self)
             super().connection_lost(exc)
 
     monkeypatch.setattr(api, "PatientProtocol", Told)
     async with endless() as (desk, port, serving), idle(port, range(1, IDLE + 1)) as readers:
-        await until(lambda: len(desk.given) == IDLE)
+        await until(lambda: len(made) == IDLE and all(connection.flow.write_paused for connection in made))
         serving.cancel()
         async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
         await until(lambda: len(lost) == desk.closed == IDLE)
         assert processes.is_free(port)
+        assert not caplog.records
         for reader in readers:
             await asyncio.to_thread(reader.drain)
 
@@ -179,7 +197,7 @@ async def test_a_hundred_readers_who_take_nothing_hold_up_no_end_and_are_cut_off
 async def test_one_who_takes_nothing_for_long_is_cut_off_and_what_waited_for_him_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(http_server, "PATIENCE_S", 0.2)
     async with endless() as (desk, port, _), idle(port, [1, 2, 3]) as readers:
         await until(lambda: desk.closed == 3)
         for reader in readers:
@@ -191,7 +209,7 @@ async def test_one_who_takes_nothing_for_long_is_cut_off_and_what_waited_for_him
 def test_one_who_takes_something_now_and_then_is_not_cut_off(waits: list[int], *, cut: bool) -> None:
     """`waits` are the bytes that wait for him whenever somebody looks."""
     transport, loop = Mock(), Mock()
-    connection = patience.PatientProtocol(Config(None, log_config=None), ServerState(), {}, loop)
+    connection = http_server.PatientProtocol(Config(None, log_config=None), ServerState(), {}, loop)
     connection.transport, connection.flow = transport, FlowControl(transport)
     transport.get_write_buffer_size.return_value = waits[0]
     connection.pause_writing()
@@ -202,6 +220,23 @@ def test_one_who_takes_something_now_and_then_is_not_cut_off(waits: list[int], *
     assert transport.abort.called == cut
     connection.resume_writing()
     assert loop.call_later.return_value.cancel.called
+
+
+async def may_read() -> bool:
+    return True
+
+
+async def test_a_stream_whose_reader_is_gone_is_closed_at_once() -> None:
+    desk = Endless()
+    text = stream(desk.changes(), (), may_read)
+
+    async def gone(message: Any) -> None:
+        if b"data:" in message.get("body", b""):
+            raise OSError
+
+    with pytest.raises(OSError):
+        await Streamed(text).stream_response(gone)
+    assert desk.closed == 1
 
 
 # -- of a desk with a ledger -------------------------------------------------------------------------------------------
@@ -225,14 +260,7 @@ class Told(DeskApi):
 async def test_one_who_is_cut_off_again_and_again_and_comes_with_his_last_id_misses_nothing(
     half: tuple[Stored, Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def narrow(*place: Any) -> socket.socket:
-        """Those who are accepted inherit it: the system alone would keep the whole ledger for them."""
-        listener = listen(*place)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WINDOW)
-        return listener
-
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(api, "listen", narrow)
+    monkeypatch.setattr(http_server, "PATIENCE_S", 0.05)
     stored, running = half
     desk = Told(stored.log, running.visible, running.token_log, stop=running.halts, look=looked)
     numbers, lives = [HALF - 400], 0
