@@ -38,7 +38,7 @@ def desk_routes(answers: Answers) -> APIRouter:
 
     @router.get("/positions", responses=about("positions"))
     async def positions(request: Request, at: Annotated[asked.Positions, Query()]) -> Response:
-        """What is held of every symbol."""
+        """What is held of every symbol. `floating` is null while several are open: the ledger marks them as a whole."""
         return await answers.about(request, at, lambda moment: queries.positions(moment.at, at.flat))
 
     @router.get("/metrics", responses=about("metrics"))
