@@ -68,15 +68,15 @@ class ReadServices:
             for name in [name for name in names if name != GOVERNANCE]:  # that one serves every desk and stands by
                 await stack.enter_async_context(only_one(self._log.connection, settings.desk, name))
             self._ops = await stack.enter_async_context(OpsLog.open(self._log))
-            pages = {PROJECTOR: settings.projector_port, GOVERNANCE: settings.governance_port}  # the API has its own
-            ports = {name: port for name, port in pages.items() if name in names}
-            await stack.enter_async_context(serve_health(self.health, ports, settings.host, desk=settings.desk))
+            served = {PROJECTOR: settings.projector_port, GOVERNANCE: settings.governance_port}  # the API has its own
+            ports = {name: port for name, port in served.items() if name in names}
+            pages = await stack.enter_async_context(serve_health(self.health, ports, settings.host, desk=settings.desk))
             postgres = await stack.enter_async_context(open_postgres(settings))
             lives: dict[str, Start] = {
                 POSTGRES: partial(self._postgres, postgres),
-                PROJECTOR: self._projector,
+                PROJECTOR: lambda: beside(pages.kept(PROJECTOR), self._projector()),
                 API: self._api,
-                GOVERNANCE: self._governance,
+                GOVERNANCE: lambda: beside(pages.kept(GOVERNANCE), self._governance()),
             }
             beneath = [POSTGRES] if {PROJECTOR, API}.intersection(names) else []
             supervisor = Supervisor(self.health, self._table, record=self._ops.record)

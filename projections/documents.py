@@ -145,9 +145,10 @@ def _limits(limits: Sequence[Answer]) -> list[str]:
 
 
 def _position(held: Answer) -> str:
+    floating = "" if held["floating"] is None else f", offenes Ergebnis {money(held['floating'])}"
     return (
         f"{text(held['symbol'])}: {word(held['side'])} {exact(held['quantity'])} "
-        f"zu {exact(held['average_price'])} seit {held['opened_at']} ({held['correlation']})"
+        f"zu {exact(held['average_price'])} seit {held['opened_at']} ({held['correlation']}){floating}"
     )
 
 

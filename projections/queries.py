@@ -27,7 +27,7 @@ from projections.reading import (
     working_orders,
 )
 from projections.signals import SIGNALS
-from projections.stand_query import ACCOUNT, STATUS, account_of, position_of, status
+from projections.stand_query import ACCOUNT, STATUS, account_of, positions_of, status
 
 Stored = dict[str, Any]
 
@@ -89,9 +89,14 @@ class Queries:
 
     async def positions(self, at: AsOf, flat: bool = False) -> list[Answer]:
         """What is held of every symbol; with `flat` also what was, for its sums."""
-        every = f"{latest('positions', 'symbol', '$1')} ORDER BY symbol"
-        rows = await self._ask(every if flat else open_positions("$1"), at.ledger)
-        return [position_of(row, self.desk) for row in rows]
+        wanted = f"{latest('positions', 'symbol', '$1')} ORDER BY symbol" if flat else open_positions("$1")
+        account = latest("account", "name", "$1")
+        (found,) = await self._ask(
+            f"SELECT (SELECT floating FROM ({account}) AS account) AS floating, "
+            f"(SELECT json_agg(found) FROM ({wanted}) AS found) AS positions",
+            at.ledger,
+        )
+        return positions_of(found["positions"] or (), found["floating"], self.desk)
 
     async def standing(self, at: AsOf) -> list[Answer]:
         """The instructions that stand, with their content."""

@@ -58,7 +58,7 @@ def status(found: Stored, desk: str) -> Answer:
         "halt": halt,
         "account": account,
         "limits": limits,
-        "positions": [position_of(row, desk) for row in found["positions"] or ()],
+        "positions": positions_of(found["positions"] or (), row and row["floating"], desk),
         "working_orders": [answer(order, desk) for order in found["orders"] or ()],
         "policy": next(_stands(stands, "policy", "name", "version"), None),
         "strategies": list(_stands(stands, "strategy", "strategy", "version", "symbols", "parameters")),
@@ -71,11 +71,23 @@ def status(found: Stored, desk: str) -> Answer:
     }
 
 
-def position_of(row: Stored, desk: str) -> Answer:
-    """A position, with its side beside a quantity that is not below 0."""
-    side = "buy" if row["quantity"] > 0 else "sell" if row["quantity"] < 0 else None
+def positions_of(rows: Sequence[Stored], floating: int | None, desk: str) -> list[Answer]:
+    """Positions, each with its side beside a quantity that is not below 0, and with its floating result.
+
+    That is the account's where a single one is open, and 0 where none is held. Of several it is None: a mark tells the
+    account's as a whole, and the quotes that would part it stand among the ticks of the tape, which no read model
+    hears. `cdb status` asks the engine's own book, which has it.
+    """
+    several = sum(row["quantity"] != 0 for row in rows) > 1
+    return [_position(row, 0 if not row["quantity"] else None if several else floating, desk) for row in rows]
+
+
+def _position(row: Stored, floating: int | None, desk: str) -> Answer:
+    quantity = row["quantity"]
+    side = "buy" if quantity > 0 else "sell" if quantity < 0 else None
     said = answer(row, desk)
-    return {"symbol": said.pop("symbol"), "side": side} | said | {"quantity": decimal(abs(row["quantity"]))}
+    own = {"quantity": decimal(abs(quantity)), "floating": _decimal(floating)}
+    return {"symbol": said.pop("symbol"), "side": side} | said | own
 
 
 # -- account and limits --------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def desk_routes(answers: Answers) -> APIRouter:
 
     @router.get("/positions", responses=about("positions"))
     async def positions(request: Request, at: Annotated[asked.Positions, Query()]) -> Response:
-        """What is held of every symbol."""
+        """What is held of every symbol. `floating` is null while several are open: the ledger marks them as a whole."""
         return await answers.about(request, at, lambda moment: queries.positions(moment.at, at.flat))
 
     @router.get("/metrics", responses=about("metrics"))
@@ -213,7 +213,7 @@ def log_routes(answers: Answers, heartbeat_s: float) -> APIRouter:
             return await desk.principal(token) is not None
 
         text = events.stream(desk.changes(after), at.type, may_read, heartbeat_s)
-        return StreamingResponse(text, media_type=events.MEDIA_TYPE, headers=events.HEADERS)
+        return events.Streamed(text, media_type=events.MEDIA_TYPE, headers=events.HEADERS)
 
     @router.get("/why/{id}", responses=about("why", missing=True))
     async def why(request: Request, id: Id, at: Annotated[asked.At, Query()]) -> Response:  # noqa: A002

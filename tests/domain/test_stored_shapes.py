@@ -9,18 +9,22 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from adapters.facts import Facts
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.snapshots import PART_BYTES, SnapshotStore
 from adapters.subjects import state_part
 from adapters.tape_log import StoredTape
+from adapters.token_log import Access, TokenLog
+from domain.access import ACCESS_EVENT, AccessEvent
 from domain.engine import ENGINE
 from domain.events import LEDGER_EVENT, LedgerEvent
 from domain.instructions import INSTRUCTION, Instructed, Instruction
-from domain.ports import Append, TapeEnd
+from domain.operations import OPS_EVENT, OpsEvent
+from domain.ports import Append, Fact, TapeEnd
 from domain.snapshot import restore
 from domain.tape import TICK, Block, decode
-from tests import canonical
+from tests import canonical, canonical_services
 from tests.golden import shapes
 
 GOLDEN = Path(shapes.__file__).parent
@@ -52,7 +56,8 @@ async def stored_log(*names: str) -> tuple[MemoryLog, str]:
 def test_every_instruction_and_event_and_kind_of_record_has_a_golden_file() -> None:
     instructions = {Path(name).stem for name in STORED if name.startswith("instructions/")}
     assert instructions - {kind + newer for kind, newer in shapes.GREW.items()} == kinds(Instruction, "kind")
-    assert {Path(name).stem for name in STORED if name.startswith("events/")} == kinds(LedgerEvent, "type")
+    for folder, union in (("events", LedgerEvent), ("operations", OpsEvent), ("access", AccessEvent)):
+        assert {Path(name).stem for name in STORED if name.startswith(f"{folder}/")} == kinds(union, "type")
     assert set(STORED) - {*OLDER, *GREW} == set(today())
 
 
@@ -70,6 +75,35 @@ def test_an_old_instruction_is_read_as_it_was_meant(kind: str) -> None:
 @pytest.mark.parametrize("kind", canonical.EVENTS)
 def test_an_old_event_is_read_as_it_was_meant(kind: str) -> None:
     assert LEDGER_EVENT.validate_json((GOLDEN / f"events/{kind}.json").read_bytes()) == canonical.EVENTS[kind]
+
+
+@pytest.mark.parametrize("kind", canonical_services.OPERATIONS)
+def test_an_old_event_of_a_service_is_read_as_it_was_meant(kind: str) -> None:
+    stored = (GOLDEN / f"operations/{kind}.json").read_bytes()
+    assert OPS_EVENT.validate_json(stored) == canonical_services.OPERATIONS[kind]
+
+
+@pytest.mark.parametrize("kind", canonical_services.ACCESS)
+def test_an_old_event_of_a_token_is_read_as_it_was_meant(kind: str) -> None:
+    stored = (GOLDEN / f"access/{kind}.json").read_bytes()
+    assert ACCESS_EVENT.validate_json(stored) == canonical_services.ACCESS[kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "words"),
+    [
+        ("operations/service_failed", "severity", "low medium high critical"),
+        ("operations/service_failed", "recovery", "retry fallback restart emergency_stop stand_down"),
+        ("operations/service_stopped", "reason", "finished shutdown"),
+        ("access/token_created", "role", "observer operator agent approver"),
+    ],
+)
+def test_every_word_that_could_be_stored_is_still_read_and_written(name: str, field: str, words: str) -> None:
+    union: Any = ACCESS_EVENT if name.startswith("access/") else OPS_EVENT
+    stored = json.loads((GOLDEN / f"{name}.json").read_bytes())
+    for word in words.split():
+        event = union.validate_python(stored | {field: word})
+        assert json.loads(event.model_dump_json())[field] == word
 
 
 @pytest.mark.parametrize(("kind", "evidence"), [("signal_assessed", "sizing"), ("order_filled", "market")])
@@ -132,6 +166,35 @@ async def test_an_old_commit_is_read_as_it_was_meant() -> None:
     recorded = [event async for page in StoredLedger(log, name).read() for event in page]
     assert [LEDGER_EVENT.validate_json(event.line) for event in recorded] == canonical.FIRST_COMMIT
     assert [event.number for event in recorded] == [1, 2, 3]
+
+
+async def test_an_old_message_of_a_service_is_read_as_it_was_meant() -> None:
+    log, _ = await stored_log("operation")
+    pages = [page async for page in Facts(log, "golden").read("ops", 0, frozenset({"service_failed"}))]
+    event = canonical_services.OPERATIONS["service_failed"]
+    assert [page.facts for page in pages] == [[Fact(1, pages[0].recorded_at_ns, event)]]
+
+
+async def test_an_old_message_of_a_token_is_read_as_it_was_meant() -> None:
+    """It revokes the token that the first of the golden events created."""
+    log, created = MemoryLog(), canonical_services.ACCESS["token_created"]
+    envelope = json.loads((GOLDEN / "messages/access.json").read_bytes())
+    for sequence, name in enumerate(("access/token_created.json", "messages/access.bin")):
+        data = (GOLDEN / name).read_bytes()
+        await log.append(Append(envelope["subject"], data, envelope["headers"], sequence))
+    tokens = TokenLog(log)
+    await tokens.load()
+    assert tokens.tokens() == [
+        Access(
+            created.name,
+            "operator",
+            "ab" * 32,
+            "jana",
+            canonical.MONDAY,
+            canonical.MONDAY + 10**15,
+            canonical.MONDAY + 1,
+        ),
+    ]
 
 
 async def test_an_old_snapshot_message_is_read_as_it_was_meant() -> None:

@@ -10,7 +10,7 @@ from domain.tape import utc
 from projections.answers import answer
 from projections.as_of import AsOf
 from projections.queries import Page, Queries
-from projections.stand_query import position_of
+from projections.stand_query import positions_of
 from tests.projections.folds import golden, golden_moments
 from tests.projections.stored import Row, end, said
 
@@ -102,8 +102,9 @@ async def test_positions_are_those_of_the_facts_up_to_the_moment(queries: Querie
         held = said("positions", at)
         is_open = [row for row in held if row["quantity"]]
         flat_seen += len(held) - len(is_open)
-        assert await queries.positions(at) == [position_of(row, queries.desk) for row in is_open]
-        assert await queries.positions(at, flat=True) == [position_of(row, queries.desk) for row in held]
+        (account,) = said("account", at) or [{"floating": None}]
+        assert await queries.positions(at) == positions_of(is_open, account["floating"], queries.desk)
+        assert await queries.positions(at, flat=True) == positions_of(held, account["floating"], queries.desk)
     assert flat_seen
 
 
