@@ -68,7 +68,7 @@ class Aggregate(BaseAggregate[str]):
     def name(self) -> Name:
         return self.id.partition(".")[2]
 
-    def happen(self, kind: type[Of], now_ns: int, actor: str, **content: Any) -> Of:
+    def happen(self, kind: type[Of], now_ns: int, actor: str, /, **content: Any) -> Of:
         """An event at this time by this actor; it is pending until it was stored."""
         event = kind(
             originator_id=self.id,

@@ -114,7 +114,7 @@ def evolve_health(memory: HealthMemory, fact: Fact) -> Iterator[Row]:
         case AgentSeen():
             name = event.agent
             before = memory.agents.get(name, Health())
-            failed = event.state == "failing" != before.state
+            failed = event.state == "failing" and before.state != "failing"
             after = replace(
                 before, state=event.state, doing=event.doing or None, seen_at_ns=event.occurred_at_ns,
                 changed_at_ns=event.occurred_at_ns, failures=before.failures + failed,

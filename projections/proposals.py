@@ -120,7 +120,7 @@ def _after(before: Standing, event: Event) -> Standing:
     now = replace(before, changed_at_ns=event.occurred_at_ns)
     match event:
         case ProposalPresented():
-            return replace(now, state="presented") if before.state == "drafted" else before
+            return replace(now, state="presented" if before.state == "drafted" else before.state)
         case ProposalApplying():
             return replace(now, state="applying", attempts=event.attempt)
         case ProposalApplied():
@@ -131,9 +131,9 @@ def _after(before: Standing, event: Event) -> Standing:
             )
         case ProposalRolledBack():
             return replace(now, state="rolled_back", rolled_back_by=event.by)
-        case (
-            ProposalApproved() | ProposalRejected() | ProposalExpired() | ProposalWithdrawn() | ProposalCleared()
-        ) if before.verdict is None:
+        case ProposalApproved() | ProposalRejected() | ProposalExpired() | ProposalWithdrawn() | ProposalCleared() if (
+            before.verdict is None
+        ):
             return _decided(now, event)
     return before
 
