@@ -25,7 +25,7 @@ WITH times AS (
 ), page AS (
     SELECT min(at_ns) AS first_ns FROM (SELECT at_ns FROM times ORDER BY at_ns DESC LIMIT $4) AS newest
 ), decided AS (
-    SELECT 0 AS rank, said.at_ns, said.ordinal AS place, 0::bigint AS version, 'told' AS kind, to_json(said) AS found,
+    SELECT 0 AS rank, said.at_ns, said.ordinal AS place, 0::bigint AS version, 'told' AS kind, to_json(said) AS said,
         (SELECT to_json(found) FROM (
             SELECT * FROM answers WHERE instruction_id = said.id AND {held("$2")}
         ) AS found) AS answer
@@ -55,7 +55,7 @@ FROM decided ORDER BY at_ns DESC, rank DESC, place DESC, version DESC
 
 def decision(row: Mapping[str, Any], desk: str) -> Answer:
     """A row of DECISIONS: what was decided, when, by whom, why, what it refers to, and the engine's answer."""
-    found, beside = row["found"], row["answer"]
+    found, beside = row["said"], row["answer"]
     match row["kind"]:
         case "told":
             return _told(found, beside, desk)
