@@ -176,7 +176,7 @@ class Run(Aggregate):
         """Every line, and whether it is done."""
         return [(step, step in self.steps) for step in CHECKLISTS[self.start.kind]]
 
-    def began(self, now_ns: int, actor: str, **content: object) -> RunStarted:
+    def began(self, now_ns: int, actor: str, /, **content: object) -> RunStarted:
         """Begin it. Raises Refused for one that began before."""
         if self.started is not None:
             raise Refused("invalid_state", f"run {self.name} began already; start another one")

@@ -31,7 +31,7 @@ BREACH = {"limit": "daily_loss", "value": "94999.5", "bound": "95000", "symbol":
 EMPTY: Answer = {
     "desk": "main", "mode": "paper", "state": "no account", "halt": None, "account": None, "limits": [],
     "positions": [], "working_orders": [], "policy": None, "strategies": [], "engine": None, "services": [],
-    "breakers": [], "blockers": [], "alerts": [], "pending_decisions": [],
+    "breakers": [], "blockers": [], "alerts": [], "pending_decisions": [], "agents": [],
 }  # fmt: skip
 DECISION = {
     "id": "tape:5", "what": "trading_halted", "when": "2024-03-04T00:00:00Z", "who": "anna", "authority": "operator",
