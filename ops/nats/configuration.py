@@ -18,6 +18,7 @@ from adapters.nats_server import MAX_PAYLOAD_BYTES
 from adapters.permissions import USERS, accounts
 
 SHIPPED = Path(__file__).with_name("nats-server.conf")
+HEAD = "# Rendered from adapters/permissions.py by ops/nats/configuration.py: change it there."
 PASSWORDS = "passwords.conf"  # beside nats-server.conf
 
 
@@ -32,11 +33,9 @@ def rendered() -> str:
         "jetstream": {"store_dir": "/data", "sync_interval": "always"},
         "accounts": accounts({user: f"${_variable(user)}" for user in USERS}),
     }
-    lines = [f"{name}: {json.dumps(value, indent=2)}" for name, value in config.items()]
-    variables_unquoted = re.sub(r'"(\$\w+_PASSWORD)"', r"\1", "\n".join(lines))
-    return f'# Rendered from adapters/permissions.py by ops/nats/configuration.py.\ninclude "{PASSWORDS}"\n' + (
-        variables_unquoted + "\n"
-    )
+    text = "".join(f"{name}: {json.dumps(value, indent=2)}\n" for name, value in config.items())
+    variables_unquoted = re.sub(r'"(\$\w+_PASSWORD)"', r"\1", text)
+    return f'{HEAD}\ninclude "{PASSWORDS}"\n{variables_unquoted}'
 
 
 def rendered_passwords() -> str:

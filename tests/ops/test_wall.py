@@ -26,6 +26,7 @@ from domain.instructions import Instruction
 from domain.ports import Append
 from ops.composition import open_log
 from ops.nats.configuration import PASSWORDS, SHIPPED, rendered_passwords
+from ops.read_side import _environment
 from ops.settings import Settings, load
 from tests.gateways.test_standing import OUTSIDE
 
@@ -370,3 +371,12 @@ async def test_with_a_server_of_its_own_the_governance_service_has_an_address_of
         async with open_log(settings, user) as log:
             with pytest.raises(Denied):
                 await log.append(Append(decision(f"{name}b"), b"forged", {}, 0))
+
+
+def test_the_process_of_the_read_side_does_not_learn_the_governance_services_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CDB_GOVERNANCE_NATS_URL", "nats://governance:s3cret@127.0.0.1:4222")
+    environment = _environment(load(nats_url="nats://desk:known@127.0.0.1:4222"))
+    assert environment["CDB_NATS_URL"] == "nats://desk:known@127.0.0.1:4222"
+    assert "s3cret" not in "".join(environment.values())
