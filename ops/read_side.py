@@ -118,8 +118,9 @@ def _how(code: int) -> str:
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
-    """The same settings and the same code as here."""
+    """The same settings and the same code as here, without what only the governance service may know."""
     given = {variable(name): getattr(settings, name) for name in type(settings).model_fields}
+    given[variable("governance_nats_url")] = None
     paths = [str(Path(ops.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,

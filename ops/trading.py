@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from adapters.permissions import DESK, GATED_INSTRUCTIONS, GOVERNANCE
 from adapters.progress import only_one
 from domain.errors import InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted
@@ -162,5 +163,6 @@ class TradingOperations:
         ]
 
     async def _instruct(self, instruction: Instruction) -> Outcome:
-        async with open_log(self._settings) as log:
+        user = GOVERNANCE if instruction.kind in GATED_INSTRUCTIONS else DESK
+        async with open_log(self._settings, user) as log:
             return await instruct(log, self._settings.desk, instruction, halt_latch(self._settings))
