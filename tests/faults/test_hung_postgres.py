@@ -15,19 +15,23 @@ import pytest
 from adapters import processes, read_models
 from adapters.facts import Facts
 from adapters.jetstream import JetStreamLog
+from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
 from adapters.read_models import LARGEST
 from adapters.token_log import TokenLog
+from gateways.feeds.files import FeedOptions, read_files
 from ops import read_services
 from ops.composition import open_postgres, open_store
 from ops.read_services import ReadServices
 from ops.rebuild import verify
+from ops.session import Plan, StrategyChoice, run_session
 from ops.settings import Settings
 from projections.catalogue import READ_MODELS
 from tests import logs
 from tests.canonical import length
+from tests.faults.session import recording
 from tests.gateways.api_desks import page_of, problem_of
-from tests.ops.desks import SCRIPT, decide, until, write_tape
+from tests.ops.desks import SCRIPT, Cdb, decide, until, write_quotes, write_tape
 
 DEADLINE_S = 60
 FIRST = SCRIPT[:-2]  # decided before it hangs
@@ -158,3 +162,48 @@ async def assert_told(client: httpx.AsyncClient, services: ReadServices, setting
     assert "PostgreSQL at" in told["projector"]["reason"]
     assert (await client.get("/health")).json()["state"] == "ready"
     assert page_of(await client.post("/system/emergency-stop", json={"reason": "a test"}))["latched"]
+
+
+# -- the real command, with its own patience ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def cdb(passable_tmp: Path) -> AsyncIterator[Cdb]:
+    desk = Cdb(passable_tmp / "data", dashboard=True)
+    yield desk
+    await desk.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_desk_whose_postgresql_hangs_trades_as_if_it_did_not(cdb: Cdb, tmp_path: Path) -> None:
+    quotes, memory = write_quotes(tmp_path / "EURUSD.csv", 1_200), MemoryLog()
+    strategy = StrategyChoice("ema_cross", parameters={"on": "ticks", "fast": "3", "slow": "9"})
+    await run_session(memory, "main", Plan(read_files([quotes], FeedOptions()), [strategy]))
+    whole = await recording(memory)
+    chosen = [word for name, value in strategy.parameters.items() for word in ("--param", f"{name}={value}")]
+    desk = await cdb.start(
+        "up", "--feed", f"file:{quotes}", "--strategy", "ema_cross", *chosen, "--speed", "3", "--json"
+    )
+    await cdb.ready(desk, "ws", "core", "projector", "api")
+    with hung(cdb.postgres()):
+
+        async def told() -> bool:
+            page = await cdb.page("projector")
+            return page is not None and "hangs" in (page[1]["last_error"] or "")
+
+        await until(told)
+        ordinal = await cdb.ordinal()
+        await cdb.reaches(ordinal + 100)
+        page = await cdb.page("core", "ready")
+        assert page is not None
+        assert page[0] == 200
+    await cdb.reaches(len(whole.tape))
+    await cdb.ready(desk, "projector", "api")
+    assert (await cdb.interrupted(desk)).code == 130
+    found = await cdb.desk().verify_projections([], lambda *_: None)
+    assert {row["model"]: row["different"] for row in found} == {model.name: 0 for model in READ_MODELS}, found
+    async with cdb.log() as log:
+        left = await recording(log)
+    assert (left.tape, left.ledger) == (whole.tape, whole.ledger)
+    cdb.assert_nothing_is_left()
