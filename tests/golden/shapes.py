@@ -13,7 +13,8 @@ from domain.engine import ENGINE
 from domain.instructions import Instructed
 from domain.ports import LedgerEnd, Recorded, TapeEnd
 from domain.tape import Block, concatenate
-from tests import canonical
+from tests import canonical, canonical_governance
+from tests.ops.desks import write_governance
 
 HERE = Path(__file__).parent
 FEED = "0123456789abcdef"
@@ -35,7 +36,10 @@ async def _messages() -> dict[str, bytes]:
     await StoredLedger(log, "golden").append(events, LedgerEnd())
     await SnapshotStore(log, "golden").save(b'{"engine":1}\n\x00\x01')
     await SnapshotStore(log, "golden_large").save(bytes(PART_BYTES + 1))
+    await write_governance(log, [canonical_governance.MESSAGES[0], canonical_governance.MESSAGES[4]])
     names = {
+        "governance.constitution.main": ["founding"],
+        "governance.proposal.p-recorded": ["draft"],  # two events, one message
         "tape.golden": ["instruction", *(f"{name}_2" for name in GREW_MESSAGES)],
         "ledger.golden": ["commit"],
         "snapshot.golden": ["snapshot"],
@@ -59,6 +63,14 @@ def written_today() -> dict[str, bytes]:
             for kind, i in canonical.INSTRUCTIONS.items()
         },
         **{f"events/{kind}.json": event.model_dump_json().encode() for kind, event in canonical.EVENTS.items()},
+        **{
+            f"governance/{kind}.json": event.model_dump_json().encode()
+            for kind, event in canonical_governance.GOVERNANCE.items()
+        },
+        **{
+            f"operations/{kind}.json": event.model_dump_json().encode()
+            for kind, event in canonical_governance.OPERATIONS.items()
+        },
         **{f"ticks/{kind}.bin": tick.tobytes() for kind, tick in canonical.TICKS.items()},
         f"snapshots/engine_{ENGINE}.bin": canonical.golden_snapshot(),
         **asyncio.run(_messages()),
