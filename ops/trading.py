@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from adapters.permissions import DESK, GATED_INSTRUCTIONS, GOVERNANCE
 from adapters.progress import only_one
 from domain.errors import InvalidInput
 from domain.instructions import CalendarImported, CancelRequested, Instruction, TradingHalted
@@ -163,6 +162,5 @@ class TradingOperations:
         ]
 
     async def _instruct(self, instruction: Instruction) -> Outcome:
-        user = GOVERNANCE if instruction.kind in GATED_INSTRUCTIONS else DESK
-        async with open_log(self._settings, user) as log:
+        async with open_log(self._settings) as log:
             return await instruct(log, self._settings.desk, instruction, halt_latch(self._settings))

@@ -377,6 +377,8 @@ def test_the_process_of_the_read_side_does_not_learn_the_governance_services_pas
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CDB_GOVERNANCE_NATS_URL", "nats://governance:s3cret@127.0.0.1:4222")
-    environment = _environment(load(nats_url="nats://desk:known@127.0.0.1:4222"))
+    settings = load(nats_url="nats://desk:known@127.0.0.1:4222")
+    environment = _environment(settings, "read_side")
     assert environment["CDB_NATS_URL"] == "nats://desk:known@127.0.0.1:4222"
     assert "s3cret" not in "".join(environment.values())
+    assert "s3cret" in _environment(settings, "governance")["CDB_GOVERNANCE_NATS_URL"]
