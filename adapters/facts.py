@@ -5,18 +5,22 @@ Positions are the ledger's numbers, the tape's ordinals, and the stream's sequen
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
 from pydantic import ValidationError
 
 from adapters import subjects
+from adapters.governance_log import Foreign, events_of
 from adapters.numbered import first_number, last_number, sequence_before
 from adapters.subjects import TOPIC
 from adapters.tape_log import TICKS
+from adapters.token_log import CATEGORY
+from domain.access import ACCESS_EVENT, AccessEvent
 from domain.errors import TapeBroken
 from domain.events import LEDGER_EVENT
+from domain.governance import GovernanceEvent
 from domain.instructions import INSTRUCTION
 from domain.operations import OPS_EVENT
 from domain.ports import Fact, FactPage, Log, Message, Source
@@ -24,6 +28,7 @@ from domain.tape import decode
 
 log = logging.getLogger("cdb.facts")
 
+_TOKENS = f"{subjects.GOVERNANCE.root}.{CATEGORY}."
 _TYPE = re.compile(rb'"(?:type|kind)":"([a-z_]+)"')
 
 
@@ -99,8 +104,27 @@ def _ops(message: Message, wanted: frozenset[str]) -> list[Fact]:
 
 
 def _governance(message: Message, wanted: frozenset[str]) -> list[Fact]:
-    """Nothing writes there yet."""
-    return []
+    """The events of a message, all at its sequence. What cannot be read is nobody's decision: told, and left out."""
+    try:
+        events = [_token(message)] if message.subject.startswith(_TOKENS) else list(_decisions(message))
+    except ValueError as error:
+        log.error("%s at %d cannot be read and is left out: %s", message.subject, message.sequence, error)
+        return []
+    return [Fact(message.sequence, message.recorded_at_ns, event) for event in events if event.type in wanted]
+
+
+def _token(message: Message) -> AccessEvent:
+    event = ACCESS_EVENT.validate_json(message.data)
+    if _TOKENS + event.name != message.subject:
+        raise ValueError(f"it speaks of token {event.name!r}")
+    return event
+
+
+def _decisions(message: Message) -> Iterator[GovernanceEvent]:
+    for said in events_of(message):
+        if isinstance(said, Foreign):
+            raise ValueError(said.why)
+        yield said.event
 
 
 def _valid(validate: Callable[[bytes], Any], message: Message) -> Any:

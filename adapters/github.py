@@ -11,10 +11,10 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dulwich.client import HttpGitClient, HTTPProxyUnauthorized, HTTPUnauthorized
 from dulwich.errors import GitProtocolError, NotGitRepository
@@ -86,10 +86,10 @@ class GitHubForge:
         def push(token: str) -> str:
             with opened(self._repository) as repository:
                 tip, ref = required_tip(repository, branch), branch_ref(branch)
-                client = HttpGitClient(self._remote, username=USER, password=token, timeout=TIMEOUT_S, quiet=True)
                 try:
-                    pack = repository.generate_pack_data
-                    sent = client.send_pack(b"", _onto(repository, ref, tip), pack)  # type: ignore[arg-type]  # theirs
+                    with _client(self._remote, token) as client:
+                        pack = repository.generate_pack_data
+                        sent = client.send_pack(b"", _onto(repository, ref, tip), pack)  # type: ignore[arg-type]
                 except NotGitRepository:  # which would be taken for ours
                     raise InvalidInput(self._unknown()) from None
                 refused = (sent.ref_status or {}).get(ref)
@@ -156,10 +156,10 @@ class GitHubForge:
 
     def _pulls(self, hub: Repository, branch: str | None = None) -> list[Pull]:
         """The newest pull requests, of one branch or all. Those from copies of the repository are not ours."""
-        owner = self._name.partition("/")[0]
+        owner, name = hub.full_name.partition("/")[0], hub.full_name  # as GitHub spells it, or names it now
         wanted = {"head": f"{owner}:{branch}"} if branch else {}
         pulls = hub.get_pulls(state="all", sort="created", direction="desc", **wanted)
-        ours = (pull for pull in islice(pulls, SEARCHED) if pull.head.repo and pull.head.repo.full_name == self._name)
+        ours = (pull for pull in islice(pulls, SEARCHED) if pull.head.repo and pull.head.repo.full_name == name)
         return [pull for pull in ours if branch in (None, pull.head.ref)]
 
     @staticmethod
@@ -196,7 +196,7 @@ class GitHubForge:
             seconds_between_requests=None,
         )
         try:
-            yield github.get_repo(self._name, lazy=True)
+            yield github.get_repo(self._name)
         finally:
             github.close()
 
@@ -220,7 +220,8 @@ class GitHubForge:
         """The error as one that a person can mend. No text of it holds the token."""
         status = error.status if isinstance(error, GithubException) else 0
         data = error.data if isinstance(error, GithubException) else None
-        said = str(data.get("message", "") if isinstance(data, dict) else error)[:300].replace(token, "***")
+        told = data if isinstance(data, dict) else {"message": str(error)}
+        said, faults = (str(told.get(part) or "").replace(token, "***")[:300] for part in ("message", "errors"))
         if status == 401 or isinstance(error, HTTPUnauthorized):
             return InvalidInput(f"{self._api} does not know the token of {self._token_file}; put a valid one there")
         if _is_rate(error):
@@ -233,8 +234,7 @@ class GitHubForge:
         if status == 404:
             return InvalidInput(self._unknown())
         if 400 <= status < 500:
-            faults = data.get("errors") if isinstance(data, dict) else None
-            return InvalidInput(f"GitHub refused ({status} {said} {str(faults or '')[:300]}); correct what is named")
+            return InvalidInput(f"GitHub refused ({status} {said} {faults}); correct what is named")
         return Unavailable(
             f"{self._api} could not be asked ({status or type(error).__name__}: {said}); try again later"
         )
@@ -258,6 +258,22 @@ def read_token(path: Path) -> str:
     if not _TOKEN.fullmatch(token):
         raise InvalidInput(f"the token file {path} must hold one token and nothing else; write it anew")
     return token
+
+
+@contextmanager
+def _client(remote: str, token: str) -> Iterator[HttpGitClient]:
+    """A client without any of git's settings, whose every answer is closed: dulwich leaves refusals open."""
+    client = HttpGitClient(remote, username=USER, password=token, timeout=TIMEOUT_S, quiet=True)
+    manager = client.pool_manager
+    ask = manager.request
+    with ExitStack() as answers:
+        answers.callback(manager.clear)
+
+        def request(method: str, url: str, **given: Any) -> Any:
+            return answers.enter_context(closing(ask(method, url, **given)))
+
+        manager.request = request  # type: ignore[method-assign]
+        yield client
 
 
 def _onto(repository: Repo, ref: Ref, tip: ObjectID) -> Callable[[dict[Ref, ObjectID]], dict[Ref, ObjectID]]:

@@ -17,7 +17,7 @@ class _AccessEvent(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     actor: str = Field(min_length=1)
-    occurred_at_ns: int = Field(ge=0)
+    occurred_at_ns: int = Field(ge=0, lt=2**63)
 
 
 class TokenCreated(_AccessEvent):
@@ -26,7 +26,7 @@ class TokenCreated(_AccessEvent):
     type: Literal["token_created"] = "token_created"
     role: Role
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    expires_at_ns: int = Field(0, ge=0)
+    expires_at_ns: int = Field(0, ge=0, lt=2**63)
 
 
 class TokenRevoked(_AccessEvent):

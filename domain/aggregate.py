@@ -24,7 +24,7 @@ class Event(BaseModel, CanMutateAggregate[str]):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     originator_id: str = Field(pattern=r"^[a-z_]{1,32}\.[A-Za-z0-9_-]{1,64}$")
-    originator_version: int = Field(ge=1)
+    originator_version: int = Field(ge=1, lt=2**63)
     occurred_at_ns: int = Field(ge=0, lt=2**63)
     actor: str = Field(min_length=1, max_length=128)
     if not TYPE_CHECKING:  # the library's word for it, cut to microseconds; no field, so it is not stored

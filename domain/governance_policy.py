@@ -23,7 +23,7 @@ class GovernancePolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = Field(1, ge=1)
+    version: int = Field(1, ge=1, lt=2**63)
     proposal_expiry_ns: int = Field(24 * HOUR, ge=MINUTE, le=MONTH, description="from presented to expired")
     pending_max_per_agent: int = Field(5, ge=0, le=1_000, description="proposals that wait for a person")
     order_notional_max_nanos: int | None = Field(

@@ -85,7 +85,7 @@ class ProposalDrafted(Event):
     rollback: Command | None = None
     rolls_back: str = ""
     widens: tuple[str, ...]
-    policy_version: int = Field(ge=1)
+    policy_version: int = Field(ge=1, lt=2**63)
     environment: str = Field(min_length=1, max_length=64)
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
     expires_at_ns: int = Field(ge=0, lt=2**63)
@@ -114,7 +114,7 @@ class ProposalApplying(Event):
     """The desk begins to do it; done twice, each effect is found and not repeated."""
 
     type: Literal["proposal_applying"] = "proposal_applying"
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, lt=2**63)
 
     def apply(self, aggregate: "Proposal") -> None:
         aggregate.state, aggregate.attempts = "applying", self.attempt

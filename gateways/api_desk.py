@@ -79,8 +79,9 @@ class ApiDesk(Protocol):
 
     def stale_ms(self, moment: Moment) -> int:
         """By how much the answer about a moment is behind the log, in recorded time: from the newest fact that every
-        read model holds to the newest that the log has, of the source (tape, ledger, ops) that is furthest behind. 0
-        when they hold all of it, and for a moment that was asked for by name: of that one nothing can be missing."""
+        read model holds to the newest that the log has, of the source (tape, ledger, ops, governance) that is furthest
+        behind. 0 when they hold all of it, and for a moment that was asked for by name: of that one nothing can be
+        missing."""
 
     async def why(self, id: str, at: AsOf) -> Answer | None:  # noqa: A002  what a person calls it
         """The tree that an event (`main:12`, `12`) or a place on the tape (`tape:12`) stands in, as ops/ledger_queries

@@ -18,6 +18,7 @@ from gateways.http.answers import Answers
 from gateways.http.asked import field_of
 from gateways.http.documented import put_examples
 from gateways.http.events import HEARTBEAT_S
+from gateways.http.governed import governance_routes
 from gateways.http.guard import LOOPBACK, Guard, is_guarded
 from gateways.http.problems import Problem
 from gateways.http.reading import desk_routes, log_routes, trading_routes
@@ -45,7 +46,8 @@ def create_app(
     )  # fmt: skip
     answers = Answers(desk)
     reading = APIRouter(prefix=PREFIX)
-    for routes in (desk_routes(answers), trading_routes(answers), log_routes(answers, heartbeat_s)):
+    of_desk, of_trading, of_governance = desk_routes(answers), trading_routes(answers), governance_routes(answers)
+    for routes in (of_desk, of_trading, of_governance, log_routes(answers, heartbeat_s)):
         reading.include_router(routes)
     for routes in (reading, system_routes(answers), open_routes(answers)):
         app.include_router(routes)

@@ -5,7 +5,7 @@ import socket
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 
 import uvicorn
@@ -23,6 +23,7 @@ from ops.composition import open_postgres
 from ops.desk_status import SERVICES, service_row
 from ops.halting import halt_reason, stop_desk
 from ops.health import VERSION, listen
+from ops.http_server import GIVE_UP_S, PatientProtocol, Server, served
 from ops.ledger_as_of import Changes, events_at, why_at
 from ops.listening import Listening
 from ops.moments import Moments
@@ -198,35 +199,33 @@ async def serve_api(settings: Settings, log: Log, *, ready: Callable[[], None]) 
 
 
 async def serve(app: FastAPI, listening: Listening, ready: Callable[[], None]) -> None:
-    """Run an app until it is cancelled, on an event loop that runs already."""
+    """Run an app until it is cancelled, on an event loop that runs already. Raises Unavailable when the server ends by
+    itself: an API that answers nobody is not well."""
     server = _Server(
         uvicorn.Config(
-            app, ssl_certfile=listening.certificate, ssl_keyfile=listening.key,
+            app, http=PatientProtocol, ssl_certfile=listening.certificate, ssl_keyfile=listening.key,
             proxy_headers=bool(listening.proxy), forwarded_allow_ips=listening.proxy or None,
             log_config=None, log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=1,  # streams have no end of their own
+            timeout_graceful_shutdown=GIVE_UP_S,
         ),
         ready,
     )  # fmt: skip
-    listener = listen("api", listening.host, listening.port)
-    try:
-        serving = asyncio.create_task(server.serve([listener]), name="http api")
+    with listen("api", listening.host, listening.port) as listener:
+        serving = asyncio.create_task(served(server, listener), name="http api")
         try:
             await asyncio.shield(serving)
         finally:
             server.should_exit = True
-            while not serving.done():  # being cancelled once more ends it no sooner: a second is all that it takes
+            while not serving.done():  # being cancelled once more ends it no sooner: seconds are all that it takes
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({serving})
-    finally:
-        listener.close()
+    raise Unavailable(f"the HTTP server on port {listening.port} ended by itself; it is started again")
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
-        self.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # Ctrl-C is the command's
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

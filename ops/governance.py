@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from adapters.governance_commands import Request, ask_governance, problem, serve_governance
 from adapters.jetstream import JetStreamLog
 from adapters.ops_log import OpsLog
+from adapters.permissions import GOVERNANCE
 from adapters.progress import is_running, only_one
 from domain.agents import USER, Actor, refuse_unpermitted
 from domain.approval import Signed
@@ -150,7 +151,7 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
     """Governance of the log in this process, in nobody else's while the block lasts. Raises Conflict when another
     process has it, Unavailable."""
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_log(settings))
+        store = await stack.enter_async_context(open_log(settings, GOVERNANCE))
         await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
         events = await stack.enter_async_context(OpsLog.open(store))
         documents = open_documents(settings)

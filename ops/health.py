@@ -6,14 +6,16 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, Unavailable
 from ops.settings import variable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from ops.http_server import Server
 
 VERSION = importlib.metadata.version("claire-de-binare")
 PATIENCE = "Wait: it becomes ready by itself."
@@ -91,41 +93,73 @@ class Health:
         self._statuses[service] = Status(state, since_ns, error, advice)
 
 
+class Pages:
+    """The pages of services while they are served, by `serve_health`; `ports` has the port of each."""
+
+    def __init__(self, health: Health, host: str, desk: str) -> None:
+        self.ports: dict[str, int] = {}
+        self._health, self._host, self._desk = health, host, desk
+        self._serving: dict[str, tuple[Server, asyncio.Task[None]]] = {}
+
+    async def kept(self, *services: str) -> None:
+        """Serve those that ended once more, then wait until one ends. Raises Unavailable when it does: a service whose
+        health nobody can ask for is not well, so run this beside it. InvalidInput for a port that is taken by now."""
+        for service in services:
+            if self._serving[service][1].done():
+                self.serve(service, listen(service, self._host, self.ports[service]))
+        serving = {self._serving[service][1]: service for service in services}
+        done, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+        ended = done.pop()
+        service = serving[ended]
+        error = asyncio.CancelledError("it was cancelled") if ended.cancelled() else ended.exception()
+        why = f"{type(error).__name__}: {error}" if error else "without an error"
+        raise Unavailable(
+            f"the health pages of {service} on port {self.ports[service]} ended by themselves ({why}); they are served "
+            "again with the service's next life"
+        )
+
+    def serve(self, service: str, listener: socket.socket) -> None:
+        """The two pages of a service, from here on."""
+        from uvicorn import Config
+
+        from ops.http_server import GIVE_UP_S, Server, served
+
+        config = Config(
+            health_app(self._health, service, self._desk), http="h11", ws="none", lifespan="off", log_config=None,
+            log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=GIVE_UP_S,
+        )  # fmt: skip
+        server = Server(config)
+        self.ports[service] = listener.getsockname()[1]
+        serving = asyncio.create_task(served(server, listener), name=f"health of {service}")
+        serving.add_done_callback(lambda _: listener.close())
+        self._serving[service] = server, serving
+
+    async def close(self) -> None:
+        """End them all."""
+        for server, _ in self._serving.values():
+            server.should_exit = True
+        await asyncio.gather(*(serving for _, serving in self._serving.values()), return_exceptions=True)
+
+
 @asynccontextmanager
 async def serve_health(
     health: Health, ports: Mapping[str, int], host: str = "127.0.0.1", *, desk: str = "main"
-) -> AsyncIterator[Mapping[str, int]]:
-    """Answer for each service on its port while the block runs; gives the ports (0 asks for a free one).
+) -> AsyncIterator[Pages]:
+    """Answer for each service on its port while the block runs (0 asks for a free one).
 
     Raises InvalidInput for a port that is taken, before anything is served.
     """
-    import uvicorn
-
     listening: dict[str, socket.socket] = {}
-    servers: list[uvicorn.Server] = []
+    pages = Pages(health, host, desk)
     try:
         for service, port in ports.items():
             listening[service] = listen(service, host, port)
-        for service in listening:
-            config = uvicorn.Config(
-                health_app(health, service, desk), http="h11", ws="none", lifespan="off", log_config=None,
-                log_level="warning", access_log=False, server_header=False, proxy_headers=False,
-                timeout_graceful_shutdown=1,
-            )  # fmt: skip
-            server = uvicorn.Server(config)
-            server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # Ctrl-C is the command's, not a page's
-            servers.append(server)
-        serving = [
-            asyncio.create_task(server.serve([listener]), name=f"health of {service}")
-            for server, (service, listener) in zip(servers, listening.items(), strict=True)
-        ]
-        try:
-            yield {service: listener.getsockname()[1] for service, listener in listening.items()}
-        finally:
-            for server in servers:
-                server.should_exit = True
-            await asyncio.gather(*serving, return_exceptions=True)
+        for service, listener in listening.items():
+            pages.serve(service, listener)
+        yield pages
     finally:
+        await pages.close()
         for listener in listening.values():
             listener.close()
 

@@ -4,12 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from itertools import islice
 from typing import Any
 
 from adapters.tape_log import StoredTape
 from domain.errors import TapeBroken, Unavailable
 from domain.events import InstructionApplied, InstructionRefused, LedgerEvent
-from domain.ports import Log
+from domain.ports import Log, Recorded
 from domain.tape import position
 from gateways.api_desk import EVENTS_SCANNED, Change, Wanted
 from ops.ledger_queries import OrderSymbols, chain_of, decided_at, parse_id
@@ -22,6 +23,8 @@ from projections.as_of import AsOf
 from projections.queries import Page
 
 KEPT_CHANGES = 5_000  # for streams that are nearly current
+PAGE_CHANGES = 100  # given at once: a reader who takes none of it holds no more, and nobody waits long for his turn
+LINES_KEPT = 4  # pages of the log, for those who go through it from long ago
 
 
 class LedgerAsOf(LedgerReader):
@@ -118,6 +121,7 @@ class Changes:
         self._visible = visible
         self._reader = LedgerReader(log, visible.desk)
         self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._pages: deque[list[Recorded]] = deque(maxlen=LINES_KEPT)
         self._reading = asyncio.Lock()
 
     async def follow(self, after: int | None) -> AsyncGenerator[list[Change], None]:
@@ -131,16 +135,29 @@ class Changes:
             yield page
 
     async def _page(self, after: int, until: int) -> list[Change]:
+        """The next changes behind a number, at most PAGE_CHANGES."""
         async with self._reading:
             if self._kept and self._kept[0].number <= after + 1 <= self._kept[-1].number:
-                return [change for change in self._kept if after < change.number <= until]
-            async with aclosing(self._reader.between(after, until)) as pages:
-                lines = await anext(pages, None)
-            if not lines:
-                raise Unavailable(f"the log does not have ledger event {after + 1} yet; ask again in a moment")
+                start = after + 1 - self._kept[0].number
+                kept = islice(self._kept, start, start + PAGE_CHANGES)
+                return [change for change in kept if change.number <= until]
+            lines = await self._lines(after, until)
             page = [Change(line.number, event_row(self._reader.event(line), self._visible.desk)) for line in lines]
             if self._kept and page[0].number > self._kept[-1].number + 1:
                 self._kept.clear()  # the window is where the newest are read, not where somebody began long ago
             if not self._kept or page[0].number == self._kept[-1].number + 1:
                 self._kept.extend(page)
             return page
+
+    async def _lines(self, after: int, until: int) -> list[Recorded]:
+        """As _page, from the log. It reads in large pages: what is left of one waits for whoever asks next."""
+        page = next((page for page in self._pages if page[0].number <= after + 1 <= page[-1].number), None)
+        if page is None:
+            async with aclosing(self._reader.between(after, until)) as pages:
+                page = await anext(pages, None)
+            if not page:
+                raise Unavailable(f"the log does not have ledger event {after + 1} yet; ask again in a moment")
+            if len(page) > PAGE_CHANGES:
+                self._pages.append(page)
+        start = after + 1 - page[0].number
+        return [line for line in page[start : start + PAGE_CHANGES] if line.number <= until]

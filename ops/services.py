@@ -25,7 +25,7 @@ from gateways.sequencer import Sequencer
 from ops.control import refuse_impossible
 from ops.core import Core
 from ops.dependencies import Dependency, OptionalSnapshots, breaker_of
-from ops.health import Health, serve_health
+from ops.health import Health, Pages, serve_health
 from ops.recovery import RecoveryTable
 from ops.session import Plan, Tally, activations_of, beside, carry_out, put_latched
 from ops.settings import Settings
@@ -108,10 +108,10 @@ class DeskServices:
                 await make_current(self._log, self._tape, *current)
                 await put_latched(self._tape, self._latch)
             self._ops = await stack.enter_async_context(OpsLog.open(self._store))
-            await stack.enter_async_context(serve_health(health, mine, settings.host, desk=settings.desk))
-            await self._supervised(names, self._ops, until_fed=until_fed)
+            pages = await stack.enter_async_context(serve_health(health, mine, settings.host, desk=settings.desk))
+            await self._supervised(names, self._ops, pages, until_fed=until_fed)
 
-    async def _supervised(self, names: Sequence[str], ops: OpsLog, *, until_fed: bool) -> None:
+    async def _supervised(self, names: Sequence[str], ops: OpsLog, pages: Pages, *, until_fed: bool) -> None:
         """Each service under a supervisor of its own, so that one which lost its place ends the run of all."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         faults: list[Exception] = []
@@ -122,8 +122,9 @@ class DeskServices:
         }
 
         async def live(name: str) -> None:
+            own = [service for service in pages.ports if STAGES.get(service, service) == name]
             try:
-                await lives[name]()
+                await (beside(pages.kept(*own), lives[name]()) if own else lives[name]())
             except Exception as error:
                 faults.append(error)
                 raise

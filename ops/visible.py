@@ -24,7 +24,7 @@ log = logging.getLogger("cdb.api")
 LOOK_EVERY_S = 1.0  # also without news, for a connection may be dead without saying so
 WATCH_EVERY_S = 0.25  # how old what is known of the log's end may be
 RETRY_S, LONGEST_RETRY_S = 0.25, 5.0
-SOURCES: tuple[Source, ...] = ("tape", "ledger", "ops")
+SOURCES: tuple[Source, ...] = ("tape", "ledger", "ops", "governance")
 
 
 class Visible:
@@ -155,10 +155,12 @@ class _Later:
 
 
 def _subject(source: Source, desk: str) -> str:
-    return {"tape": subjects.tape(desk), "ledger": subjects.ledger(desk), "ops": subjects.OPS.subjects}[source]
+    streams = {"ops": subjects.OPS.subjects, "governance": subjects.GOVERNANCE.subjects}
+    return ({"tape": subjects.tape(desk), "ledger": subjects.ledger(desk)} | streams)[source]
 
 
 def _end(source: Source, message: Message | None) -> tuple[int, int]:
     if message is None:
         return 0, 0
-    return message.sequence if source == "ops" else last_number(message), message.recorded_at_ns
+    numbered = source in ("tape", "ledger")
+    return last_number(message) if numbered else message.sequence, message.recorded_at_ns

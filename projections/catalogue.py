@@ -4,7 +4,19 @@ from hashlib import sha256
 from pathlib import Path
 
 from domain.errors import InvalidInput
-from projections import aktueller_stand, blotter, decision_log, equity, metrics, positions, services, signals
+from projections import (
+    agents,
+    aktueller_stand,
+    blotter,
+    decision_log,
+    equity,
+    metrics,
+    positions,
+    proposals,
+    services,
+    signals,
+    workflow_runs,
+)
 from projections.projection import ReadModel
 
 READ_MODELS: tuple[ReadModel, ...] = (
@@ -16,6 +28,9 @@ READ_MODELS: tuple[ReadModel, ...] = (
     equity.MODEL,
     signals.MODEL,
     services.MODEL,
+    proposals.MODEL,
+    agents.MODEL,
+    workflow_runs.MODEL,
 )
 
 

@@ -1,5 +1,5 @@
 """The decision log: who told the desk to decide otherwise, what became of it, which limits were passed, which challenge
-was, and how often each rule refused. Money in nanos.
+was, what governance decided and refused, and how often each rule refused. Money in nanos.
 
 What was told stands on the tape and its answer in the ledger, so the two are tables of their own, joined by the
 instruction's id. In `verdict_counts` a rule named APPROVED or REFUSED counts verdicts, every other its refusals.
@@ -22,6 +22,7 @@ from domain.instructions import (
     TradingResumed,
 )
 from domain.ports import Fact, Table
+from projections import governance_decisions
 from projections.projection import Fold, ReadModel, Row
 
 INSTRUCTIONS = Table(
@@ -109,7 +110,7 @@ def decided(memory: Memory, fact: Fact) -> Iterator[Row]:
 
 MODEL = ReadModel(
     "decision_log",
-    2,
+    3,
     (
         Fold("tape", DECISIVE, Nothing, told, (INSTRUCTIONS,)),
         Fold(
@@ -119,5 +120,6 @@ MODEL = ReadModel(
             decided,
             (ANSWERS, BREACHES, OBJECTIVES, VERDICT_COUNTS),
         ),
+        *governance_decisions.FOLDS,
     ),
 )

@@ -1,44 +1,71 @@
-"""What decided how the desk decides: instructions with their answers, limits that were passed, objectives reached."""
+"""What decided how the desk decides: instructions with their answers, limits that were passed, objectives reached, and
+what governance decided and refused."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from domain.commands import authority
 from domain.tape import position, utc
 from domain.wording import duration, money, units
 from projections.answers import Answer, answer, content, on_tape
+from projections.proposals import VERDICTS as VERDICT_EVENTS
 from projections.reading import held
 
-# Up to $1 of the tape and $2 of the ledger, before time $3, $4 of them and all of the last one's time.
+VERDICTS = frozenset(str(event.model_fields["type"].default) for event in VERDICT_EVENTS)
+
+# Up to $1 of the tape, $2 of the ledger, $5 of OPS and $6 of governance, before time $3, $4 of them and all of the last
+# one's time, which is that of its source.
 DECISIONS = f"""
 WITH times AS (
     SELECT at_ns FROM instructions WHERE since <= $1 AND at_ns < $3
     UNION ALL SELECT at_ns FROM breaches WHERE since <= $2 AND at_ns < $3
     UNION ALL SELECT at_ns FROM objectives WHERE since <= $2 AND at_ns < $3
+    UNION ALL SELECT at_ns FROM governance_decisions WHERE since <= $6 AND at_ns < $3
+    UNION ALL SELECT at_ns FROM refusals WHERE since <= $5 AND at_ns < $3
 ), page AS (
     SELECT min(at_ns) AS first_ns FROM (SELECT at_ns FROM times ORDER BY at_ns DESC LIMIT $4) AS newest
 ), decided AS (
-    SELECT said.at_ns, said.ordinal AS place, to_json(said) AS said, NULL::json AS breach, NULL::json AS reached,
+    SELECT 0 AS rank, said.at_ns, said.ordinal AS place, 0::bigint AS version, 'told' AS kind, to_json(said) AS said,
         (SELECT to_json(found) FROM (
             SELECT * FROM answers WHERE instruction_id = said.id AND {held("$2")}
         ) AS found) AS answer
     FROM page JOIN instructions AS said ON said.at_ns >= first_ns AND said.at_ns < $3 AND said.since <= $1
     UNION ALL
-    SELECT passed.at_ns, passed.number, NULL, to_json(passed), NULL, NULL
+    SELECT 1, passed.at_ns, passed.number, 0, 'breached', to_json(passed), NULL
     FROM page JOIN breaches AS passed ON passed.at_ns >= first_ns AND passed.at_ns < $3 AND passed.since <= $2
     UNION ALL
-    SELECT met.at_ns, met.number, NULL, NULL, to_json(met), NULL
+    SELECT 1, met.at_ns, met.number, 0, 'reached', to_json(met), NULL
     FROM page JOIN objectives AS met ON met.at_ns >= first_ns AND met.at_ns < $3 AND met.since <= $2
+    UNION ALL
+    SELECT 2, ruled.at_ns, ruled.number, ruled.version, 'ruled', to_json(ruled), (SELECT to_json(asked) FROM (
+        SELECT title, reason, command, desk, actor, state, changed_at_ns, failed_reason
+        FROM proposals JOIN proposal_states AS states USING (proposal)
+        WHERE proposal = ruled.proposal AND states.since <= $6 AND states.until > $6
+    ) AS asked)
+    FROM page JOIN governance_decisions AS ruled
+        ON ruled.at_ns >= first_ns AND ruled.at_ns < $3 AND ruled.since <= $6
+    UNION ALL
+    SELECT 3, no.at_ns, no.number, 0, 'refused', to_json(no), NULL
+    FROM page JOIN refusals AS no ON no.at_ns >= first_ns AND no.at_ns < $3 AND no.since <= $5
 )
 SELECT decided.*, EXISTS (SELECT FROM times, page WHERE times.at_ns < first_ns) AS more
-FROM decided ORDER BY at_ns DESC, said IS NOT NULL, place DESC
+FROM decided ORDER BY at_ns DESC, rank DESC, place DESC, version DESC
 """
 
 
 def decision(row: Mapping[str, Any], desk: str) -> Answer:
     """A row of DECISIONS: what was decided, when, by whom, why, what it refers to, and the engine's answer."""
-    if row["breach"]:
-        return _breached(row["breach"], desk)
-    return _reached(row["reached"], desk) if row["reached"] else _told(row["said"], row["answer"], desk)
+    found, beside = row["said"], row["answer"]
+    match row["kind"]:
+        case "told":
+            return _told(found, beside, desk)
+        case "breached":
+            return _breached(found, desk)
+        case "reached":
+            return _reached(found, desk)
+        case "ruled":
+            return _ruled(found, beside)
+    return _refused(found)
 
 
 def _told(said: Mapping[str, Any], answered: Mapping[str, Any] | None, desk: str) -> Answer:
@@ -87,6 +114,45 @@ def _by_engine(what: str, row: Mapping[str, Any], desk: str, **said: Any) -> Ans
         "authority": "policy",
         "answer": None,
     } | said
+
+
+def _ruled(ruled: Mapping[str, Any], asked: Mapping[str, Any] | None) -> Answer:
+    """What governance decided; of a verdict also what was proposed, and what became of it."""
+    verdict = ruled["what"] in VERDICTS
+    about = {name: asked[name] for name in ("title", "command", "desk", "actor")} if asked and verdict else {}
+    done = asked and verdict and asked["state"] in ("applied", "failed", "rolled_back")
+    why = ruled["why"] or (asked["reason"] if asked and not verdict else None)
+    return {
+        "id": f"governance:{ruled['number']}.{ruled['version']}",
+        "what": ruled["what"],
+        "when": utc(ruled["at_ns"]),
+        "who": ruled["who"],
+        "authority": ruled["authority"],
+        "why": why,
+        "reference": ruled["reference"],
+        "answer": _became(ruled["proposal"], asked) if asked and done else None,
+        "content": about | ruled["content"],
+    }
+
+
+def _became(proposal: str, asked: Mapping[str, Any]) -> Answer:
+    failed = asked["state"] == "failed"
+    reason = {"failed": asked["failed_reason"], "rolled_back": "rolled back later"}.get(asked["state"])
+    return {"id": authority(proposal), "applied": not failed, "reason": reason, "at": utc(asked["changed_at_ns"])}
+
+
+def _refused(no: Mapping[str, Any]) -> Answer:
+    return {
+        "id": f"ops:{no['number']}",
+        "what": "command_refused",
+        "when": utc(no["at_ns"]),
+        "who": no["actor"],
+        "authority": "rule",
+        "why": no["message"],
+        "reference": no["subject"] or no["command"],
+        "answer": None,
+        "content": {"command": no["command"], "code": no["code"]},
+    }
 
 
 def breach_says(breach: Mapping[str, Any]) -> str:

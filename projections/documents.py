@@ -1,4 +1,5 @@
-"""AKTUELLER_STAND.md and DECISION_LOG.md: German, one fact a line, the same bytes for the same moment.
+"""AKTUELLER_STAND.md and DECISION_LOG.md: German, one fact a line, the same bytes for the same moment. AGENTS.md has a
+file of its own.
 
 Pure: answers of projections/queries.py in, text out. What a person or a program said stands there in its own words.
 """
@@ -7,11 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from projections.answers import Answer
+from projections.decision_log import DECISIVE
 from projections.german import exact, money, ratio, share, text, word, yes
 
-DOCUMENTS = ("AKTUELLER_STAND", "DECISION_LOG")
+DOCUMENTS = ("AKTUELLER_STAND", "DECISION_LOG", "AGENTS")
 
 _OUTCOMES = {"open": "offen", "reached": "erreicht", "failed": "verfehlt"}
+_TOLD = frozenset(str(told.model_fields["kind"].default) for told in DECISIVE)
+_APPLIED = ("proposal_approved", "proposal_cleared")
 _BY_ENGINE = ("limit_breached", "objectives_reached")  # nobody told it: there is no answer, and why is what it is
 
 
@@ -31,10 +35,11 @@ def aktueller_stand(
         ["## Wartende Aufträge", *_or_none(_order(order) for order in status["working_orders"])],
         ["## Dienste", *_or_none(_service(service) for service in status["services"])],
         ["## Schutzschalter", *_or_none(_breaker(breaker) for breaker in status["breakers"])],
+        ["## Agenten", *_or_none(_agent(agent) for agent in status["agents"])],
         ["## Kennzahlen", *_or_none(())] if not metrics else ["## Kennzahlen"],
         *([f"### {_scope(scope['scope'])}", *_metrics(scope)] for scope in metrics),
         *_verdicts(counts),
-        ["## Offene Entscheidungen", *_or_none(text(decision) for decision in status["pending_decisions"])],
+        ["## Offene Entscheidungen", *_or_none(_pending(one) for one in status["pending_decisions"])],
     ]
     return _document(parts)
 
@@ -145,9 +150,10 @@ def _limits(limits: Sequence[Answer]) -> list[str]:
 
 
 def _position(held: Answer) -> str:
+    floating = "" if held["floating"] is None else f", offenes Ergebnis {money(held['floating'])}"
     return (
         f"{text(held['symbol'])}: {word(held['side'])} {exact(held['quantity'])} "
-        f"zu {exact(held['average_price'])} seit {held['opened_at']} ({held['correlation']})"
+        f"zu {exact(held['average_price'])} seit {held['opened_at']} ({held['correlation']}){floating}"
     )
 
 
@@ -164,6 +170,22 @@ def _service(service: Answer) -> str:
     said = [service["error"], service["message"]] if service["state"] != "running" else []
     why = "".join(f"; {text(word)}" for word in said if word)
     return f"{text(service['service'])}: {word(service['state'])} seit {service['since']}{why}"
+
+
+def _agent(agent: Answer) -> str:
+    seen = f", zuletzt {agent['last_seen']}" if agent["last_seen"] else ""
+    doing = f"; {text(agent['doing'])}" if agent["doing"] else ""
+    counts = f"Ausfälle {agent['failures']}, Ablehnungen {agent['refusals']}"
+    return f"{text(agent['agent'])} (Ebene {agent['level']}): {word(agent['state'])}{seen}; {counts}{doing}"
+
+
+def _pending(proposal: Answer) -> str:
+    """What waits, and the caution that whoever decides must have."""
+    taint = "; Vorsicht: der Ablauf hat fremden Text gelesen" if proposal["taint"] else ""
+    return (
+        f"{text(proposal['proposal'])}: {text(proposal['title'])}, von {text(proposal['actor'])}, wartet seit "
+        f"{proposal['waiting_since']}, verfällt {proposal['expires_at']}{taint}"
+    )
 
 
 def _breaker(breaker: Answer) -> str:
@@ -228,7 +250,7 @@ def _decision(decision: Answer) -> Iterator[str]:
     if answered:
         verdict = "angewandt" if answered["applied"] else f"abgelehnt: {text(answered['reason'])}"
         yield f"- Antwort: {verdict} ({answered['id']})"
-    elif decision["what"] not in _BY_ENGINE:
+    elif decision["what"] in _TOLD or decision["what"] in _APPLIED:
         yield "- Antwort: noch keine"
 
 
@@ -255,7 +277,26 @@ def _about(decision: Answer) -> str:
         case "objectives_reached":
             days = f"{said['trading_days']} Handelstage von {said['trading_days_min']}"
             return f"Bestand {money(said['balance'])}, Gewinnziel {money(said['profit_target'])}, {days}"
-    return ""
+    return _about_governance(decision["what"], said)
+
+
+def _about_governance(what: str, said: Answer) -> str:
+    match what:
+        case "governance_changed":
+            return f"Fassung {said['policy']['version']}"
+        case "decision_recorded":
+            return text(said["says"])
+        case "role_defined":
+            return f"{text(said['role']['name'])} (Ebene {said['role']['level']}): {text(said['role']['purpose'])}"
+        case "approver_enrolled" | "approver_ignored" if "name" in said:
+            return f"{text(said['name'])} ({text(said['kind'])}), Umgebung {text(said['environment'])}"
+        case "token_created":
+            return f"Rolle {text(said['role'])}"
+        case "command_refused":
+            return f"{text(said['command'])} ({text(said['code'])})"
+    if "title" in said:
+        return f"{text(said['title'])}, vorgeschlagen von {text(said['actor'])}"
+    return f"Ablauf {text(said['run'])}" if "run" in said else ""
 
 
 def _breach(said: Answer) -> str:

@@ -20,6 +20,7 @@ _WORDS = {
     "limit_near": "Kapital nahe an der Verlustgrenze",
     "service_down": "Dienst läuft nicht",
     "breaker_open": "Schutzschalter offen",
+    "agent_unwell": "Agent meldet sich nicht wohl",
     # orders
     "buy": "Kauf",
     "sell": "Verkauf",
@@ -50,6 +51,35 @@ _WORDS = {
     "calendar_imported": "Kalender eingelesen",
     "limit_breached": "Grenze verletzt",
     "objectives_reached": "Ziele erreicht",
+    # governance
+    "governance_founded": "Governance begründet",
+    "governance_changed": "Governance-Regelwerk geändert",
+    "decision_recorded": "Entscheidung festgehalten",
+    "role_defined": "Rolle festgelegt",
+    "role_retired": "Rolle beendet",
+    "proposal_approved": "Vorschlag freigegeben",
+    "proposal_rejected": "Vorschlag abgelehnt",
+    "proposal_expired": "Vorschlag verfallen",
+    "proposal_withdrawn": "Vorschlag zurückgezogen",
+    "proposal_cleared": "Vorschlag ohne Freigabe zulässig",
+    "approver_enrolled": "Schlüssel eingetragen",
+    "approver_revoked": "Schlüssel widerrufen",
+    "approver_ignored": "Schlüsseleintrag ohne Wirkung",
+    "token_created": "Zugang eingerichtet",
+    "token_revoked": "Zugang widerrufen",
+    "status_refresh_analysis_started": "STATUS_REFRESH_ANALYSIS_STARTED",
+    "status_refresh_delivered": "STATUS_REFRESH_DELIVERED",
+    "signal_tuning_proposal_created": "SIGNAL_TUNING_PROPOSAL_CREATED",
+    "signal_tuning_pr_created": "SIGNAL_TUNING_PR_CREATED",
+    "governance_updated": "GOVERNANCE_UPDATED",
+    "run_closed": "Ablauf beendet",
+    "command_refused": "Befehl abgelehnt",
+    # agents
+    "idle": "bereit",
+    "working": "arbeitet",
+    "failing": "meldet Fehler",
+    "silent": "meldet sich nicht",
+    "unknown": "nie gemeldet",
 }
 _MARKED = frozenset("\\`*~[]<>#|!")  # what Markdown would take for its own
 _COMMAS = str.maketrans(",.", ".,")

@@ -8,13 +8,29 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from domain.agents import Role
 from domain.errors import InvalidInput
 from domain.ports import END, Rows
 from domain.tape import utc
+from projections.agents_document import render
 from projections.answers import Answer, answer
 from projections.as_of import AsOf
 from projections.decision_query import DECISIONS, decision
 from projections.documents import DOCUMENTS, aktueller_stand, decision_log
+from projections.governance_query import (
+    PENDING,
+    PROPOSAL,
+    PROPOSALS,
+    RUN,
+    RUN_ROW,
+    STEPS,
+    agents_of,
+    health,
+    proposal_of,
+    roles,
+    run_of,
+    unnumbered,
+)
 from projections.reading import (
     CURVE,
     WORKING,
@@ -27,7 +43,7 @@ from projections.reading import (
     working_orders,
 )
 from projections.signals import SIGNALS
-from projections.stand_query import ACCOUNT, STATUS, account_of, position_of, status
+from projections.stand_query import ACCOUNT, STATUS, account_of, positions_of, status
 
 Stored = dict[str, Any]
 
@@ -79,7 +95,7 @@ class Queries:
 
     async def status(self, at: AsOf) -> Answer:
         """What an operator asks first: state, account, limits, what is open, what stands, what blocks it."""
-        (found,) = await self._ask(STATUS, at.tape, at.ledger, at.ops)
+        (found,) = await self._ask(STATUS, at.tape, at.ledger, at.ops, at.governance)
         return status(found, self.desk)
 
     async def account(self, at: AsOf) -> Answer | None:
@@ -89,9 +105,14 @@ class Queries:
 
     async def positions(self, at: AsOf, flat: bool = False) -> list[Answer]:
         """What is held of every symbol; with `flat` also what was, for its sums."""
-        every = f"{latest('positions', 'symbol', '$1')} ORDER BY symbol"
-        rows = await self._ask(every if flat else open_positions("$1"), at.ledger)
-        return [position_of(row, self.desk) for row in rows]
+        wanted = f"{latest('positions', 'symbol', '$1')} ORDER BY symbol" if flat else open_positions("$1")
+        account = latest("account", "name", "$1")
+        (found,) = await self._ask(
+            f"SELECT (SELECT floating FROM ({account}) AS account) AS floating, "
+            f"(SELECT json_agg(found) FROM ({wanted}) AS found) AS positions",
+            at.ledger,
+        )
+        return positions_of(found["positions"] or (), found["floating"], self.desk)
 
     async def standing(self, at: AsOf) -> list[Answer]:
         """The instructions that stand, with their content."""
@@ -171,12 +192,64 @@ class Queries:
     # -- decisions -----------------------------------------------------------------------------------------------------
 
     async def decisions(self, at: AsOf, *, before: int | None = None, limit: int = 50) -> Page:
-        """Who told the desk to decide otherwise, with the engine's answer, limits passed and objectives reached; newest
-        first. `before` is tape time in ns: decisions of one time stay on one page, which may so be longer than its
-        limit."""
-        rows = await self._ask(DECISIONS, at.tape, at.ledger, END if before is None else before, limit)
+        """Who told the desk to decide otherwise, with the engine's answer, limits passed and objectives reached, what
+        governance decided and refused; newest first. `before` is time in ns: decisions of one time stay on one page,
+        which may so be longer than its limit."""
+        below = END if before is None else before
+        rows = await self._ask(DECISIONS, at.tape, at.ledger, below, limit, at.ops, at.governance)
         items = [decision(row, self.desk) for row in rows]
         return Page(items, rows[-1]["at_ns"] if rows and rows[-1]["more"] else None)
+
+    # -- governance ----------------------------------------------------------------------------------------------------
+
+    async def proposals(
+        self,
+        at: AsOf,
+        *,
+        state: Literal["all", "pending", "done"] = "all",
+        actor: str | None = None,
+        run: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Proposals, newest first; `done`: those that have their verdict."""
+        conditions = {"all": [], "pending": [PENDING], "done": [f"NOT {PENDING}"]}[state]
+        asked = {"actor = {}": actor, "run = {}": run}
+        page = await self._rows_of(PROPOSALS, at.governance, before, limit, conditions, asked)
+        return Page([proposal_of(row, self.desk) for row in page.items], page.before)
+
+    async def proposal(self, at: AsOf, name: str) -> Answer | None:
+        """One proposal with its arguments, what was shown of it, its verdict and its effects."""
+        found = await self._ask(PROPOSAL, at.governance, name)
+        return proposal_of(found[0], self.desk) if found else None
+
+    async def agents(self, at: AsOf) -> list[Answer]:
+        """Every role with how its agent is, and who was heard of without one."""
+        defined, heard = await self._ask(roles("$1"), at.governance), await self._ask(health("$1"), at.ops)
+        return list(agents_of(defined, heard, self.desk))
+
+    async def runs(
+        self,
+        at: AsOf,
+        *,
+        state: Literal["all", "open", "closed"] = "all",
+        kind: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Workflow runs, newest first."""
+        conditions = {"all": [], "open": ["phase <> 'closed'"], "closed": ["phase = 'closed'"]}[state]
+        asked = {"kind = {}": kind}
+        page = await self._rows_of("workflow_runs", at.governance, before, limit, conditions, asked, columns=RUN_ROW)
+        return Page([run_of(row, self.desk) for row in page.items], page.before)
+
+    async def run(self, at: AsOf, name: str) -> Answer | None:
+        """One run with its `steps`, what it was given, and its report."""
+        found = await self._ask(RUN, at.governance, name)
+        if not found:
+            return None
+        steps = await self._ask(f"{STEPS} ORDER BY since, step", at.governance, name)
+        return run_of(found[0], self.desk) | {"steps": [unnumbered(step, self.desk) for step in steps]}
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -210,8 +283,7 @@ class Queries:
     # -- documents -----------------------------------------------------------------------------------------------------
 
     async def document(self, name: str, at: AsOf, market_time_ns: int | None, recorded_at_ns: int | None) -> str:
-        """AKTUELLER_STAND or DECISION_LOG as Markdown; the times are when the moment was. Raises InvalidInput for
-        another name."""
+        """One of DOCUMENTS as Markdown; the times are when the moment was. Raises InvalidInput for another name."""
         times = {"market_time": market_time_ns, "recorded_time": recorded_at_ns}
         moment = {"as_of": at.token(self.desk)} | {n: None if ns is None else utc(ns) for n, ns in times.items()}
         if name == "AKTUELLER_STAND":
@@ -224,11 +296,28 @@ class Queries:
                 decisions += page.items
                 if (before := page.before) is None:
                     return decision_log(self.desk, decisions[::-1], await self.verdict_counts(at), moment)
+        if name == "AGENTS":
+            defined = await self._ask(roles("$1"), at.governance)
+            return render([Role.model_validate(row["role"]) for row in defined if not row["retired"]])
         raise InvalidInput(f"there is no document {name[:60]!r}; there are {', '.join(DOCUMENTS)}")
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
     async def _page(
+        self,
+        table: str,
+        place: int,
+        before: int | None,
+        limit: int,
+        conditions: Sequence[str],
+        asked: dict[str, str | None],
+        columns: str = "*",
+    ) -> Page:
+        """As _rows_of, ready for JSON."""
+        page = await self._rows_of(table, place, before, limit, conditions, asked, columns)
+        return Page([answer(row, self.desk) for row in page.items], page.before)
+
+    async def _rows_of(
         self,
         table: str,
         place: int,
@@ -245,8 +334,7 @@ class Queries:
         where = " AND ".join([held("$1"), "number < $2", *conditions, *chosen])
         sql = f"SELECT {columns} FROM {table} WHERE {where} ORDER BY number DESC LIMIT $3"
         rows = await self._ask(sql, place, below, limit + 1, *given.values())
-        items = [answer(row, self.desk) for row in rows[:limit]]
-        return Page(items, rows[limit - 1]["number"] if len(rows) > limit else None)
+        return Page(rows[:limit], rows[limit - 1]["number"] if len(rows) > limit else None)
 
     async def _answers(self, sql: str, *arguments: Any) -> list[Answer]:
         return [answer(row, self.desk) for row in await self._ask(sql, *arguments)]

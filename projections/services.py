@@ -1,4 +1,5 @@
 """Services: how each stands, its breakers, and every incident. From the OPS events; times are the services' own clocks.
+An agent that fell silent is an incident too; how agents are otherwise is told by projections/agents.py.
 
 A service is `running`, `failed` (what is done about it stands beside it), `emergency_stopped` (its fault halted the
 desk) or `stopped`. The error is of its newest failure since it was started: a service that runs again still shows why.
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.operations import (
+    AgentSilent,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
@@ -42,6 +44,7 @@ INCIDENT = (
     BreakerHalfOpened,
     BreakerClosed,
     OpsEventsDropped,
+    AgentSilent,
 )
 
 
@@ -87,7 +90,7 @@ def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
             yield Row(SERVICES, (event.service,), tuple(vars(after).values()))
         case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
             yield _breaker(memory.breakers.setdefault(event.service, {}), event)
-        case OpsEventsDropped():
+        case OpsEventsDropped() | AgentSilent():
             pass
         case _:
             raise TypeError(f"services does not listen to {type(event).__name__}")
@@ -134,6 +137,6 @@ def _breaker(opened: dict[str, OpenBreaker], event: BreakerOpened | BreakerHalfO
 
 MODEL = ReadModel(
     "services",
-    2,
+    3,
     (Fold("ops", (ServiceStarted, ServiceStopped, *INCIDENT), Memory, evolve, (SERVICES, BREAKERS, INCIDENTS)),),
 )

@@ -9,6 +9,7 @@ from domain.policy import PPM
 from domain.tape import position, utc
 from projections.answers import Answer, answer, content, decimal, on_tape
 from projections.decision_query import breach_content, breach_says
+from projections.governance_query import agents_in_brief, agents_of, health, pending, proposal_of, roles
 from projections.objectives_query import CHALLENGE, objectives
 from projections.reading import breakers, latest, open_positions, services, standing, working_orders
 
@@ -25,8 +26,8 @@ SELECT
     (SELECT json_agg(found) FROM ({standing("$1")}) AS found) AS standing,
     (SELECT to_json(found) FROM ({CHALLENGE}) AS found) AS challenge"""
 
-# And $3 that of OPS. Of one read model the table that a new build replaces first is the first to be locked here too,
-# or the two could wait for each other.
+# And $3 that of OPS, $4 that of governance. Of one read model the table that a new build replaces first is the first to
+# be locked here too, or the two could wait for each other.
 STATUS = f"""{ACCOUNT},
     (SELECT to_json(found) FROM (
         SELECT said.ordinal, said.id AS instruction_id, said.actor, said.authority, said.reason, applied.at_ns
@@ -39,7 +40,10 @@ STATUS = f"""{ACCOUNT},
     (SELECT json_agg(found) FROM ({working_orders("$2")}) AS found) AS orders,
     (SELECT json_agg(found) FROM ({open_positions("$2")}) AS found) AS positions,
     (SELECT json_agg(found) FROM ({services("$3")}) AS found) AS services,
-    (SELECT json_agg(found) FROM ({breakers("$3")}) AS found) AS breakers"""
+    (SELECT json_agg(found) FROM ({breakers("$3")}) AS found) AS breakers,
+    (SELECT json_agg(found) FROM ({pending("$4")}) AS found) AS pending,
+    (SELECT json_agg(found) FROM ({roles("$4")}) AS found) AS roles,
+    (SELECT json_agg(found) FROM ({health("$3")}) AS found) AS health"""
 
 
 def status(found: Stored, desk: str) -> Answer:
@@ -49,6 +53,7 @@ def status(found: Stored, desk: str) -> Answer:
     halt = _halt(found, desk) if row and row["halted"] else None
     running = [answer(service, desk) for service in found["services"] or ()]
     guards = [answer(breaker, desk) for breaker in found["breakers"] or ()]
+    agents = agents_in_brief(list(agents_of(found["roles"] or (), found["health"] or (), desk)))
     told_at = account["changed_at"] if account else None
     blockers = [*_stopped(halt), *_passed(limits, told_at), *_failed(running), *_open(guards)]
     return {
@@ -58,7 +63,7 @@ def status(found: Stored, desk: str) -> Answer:
         "halt": halt,
         "account": account,
         "limits": limits,
-        "positions": [position_of(row, desk) for row in found["positions"] or ()],
+        "positions": positions_of(found["positions"] or (), row and row["floating"], desk),
         "working_orders": [answer(order, desk) for order in found["orders"] or ()],
         "policy": next(_stands(stands, "policy", "name", "version"), None),
         "strategies": list(_stands(stands, "strategy", "strategy", "version", "symbols", "parameters")),
@@ -66,16 +71,29 @@ def status(found: Stored, desk: str) -> Answer:
         "services": running,
         "breakers": guards,
         "blockers": [trouble._asdict() for trouble in blockers],
-        "alerts": [trouble._asdict() for trouble in _near(limits, told_at)],
-        "pending_decisions": [],
+        "alerts": [trouble._asdict() for trouble in (*_near(limits, told_at), *_unwell(agents))],
+        "agents": agents,
+        "pending_decisions": [proposal_of(row, desk) for row in found["pending"] or ()],
     }
 
 
-def position_of(row: Stored, desk: str) -> Answer:
-    """A position, with its side beside a quantity that is not below 0."""
-    side = "buy" if row["quantity"] > 0 else "sell" if row["quantity"] < 0 else None
+def positions_of(rows: Sequence[Stored], floating: int | None, desk: str) -> list[Answer]:
+    """Positions, each with its side beside a quantity that is not below 0, and with its floating result.
+
+    That is the account's where a single one is open, and 0 where none is held. Of several it is None: a mark tells the
+    account's as a whole, and the quotes that would part it stand among the ticks of the tape, which no read model
+    hears. `cdb status` asks the engine's own book, which has it.
+    """
+    several = sum(row["quantity"] != 0 for row in rows) > 1
+    return [_position(row, 0 if not row["quantity"] else None if several else floating, desk) for row in rows]
+
+
+def _position(row: Stored, floating: int | None, desk: str) -> Answer:
+    quantity = row["quantity"]
+    side = "buy" if quantity > 0 else "sell" if quantity < 0 else None
     said = answer(row, desk)
-    return {"symbol": said.pop("symbol"), "side": side} | said | {"quantity": decimal(abs(row["quantity"]))}
+    own = {"quantity": decimal(abs(quantity)), "floating": _decimal(floating)}
+    return {"symbol": said.pop("symbol"), "side": side} | said | own
 
 
 # -- account and limits --------------------------------------------------------------------------------------------
@@ -201,7 +219,7 @@ def _halt(found: Stored, desk: str) -> Answer:
 class Trouble(NamedTuple):
     """What blocks the desk, or may soon: `kind` of what is called `name`, and `what` it is in a sentence."""
 
-    kind: Literal["halted", "limit_passed", "limit_near", "service_down", "breaker_open"]
+    kind: Literal["halted", "limit_passed", "limit_near", "service_down", "breaker_open", "agent_unwell"]
     name: str
     what: str
     since: str | None
@@ -258,3 +276,11 @@ def _open(guards: Sequence[Answer]) -> Iterator[Trouble]:
         what = f"the breaker of {service} for {other}: {breaker['state']}"
         advice = f"{other} is asked again{'' if seconds is None else f' after {seconds:g} s'}; see that it answers"
         yield Trouble("breaker_open", other, what, breaker["since"], service, breaker["last_error"], advice)
+
+
+def _unwell(agents: Sequence[Answer]) -> Iterator[Trouble]:
+    for agent in agents:
+        name, state, seen = agent["agent"], agent["state"], agent["last_seen"]
+        if state in ("failing", "silent"):
+            advice = "see what it was doing; nothing of the desk waits for it but its own proposals and runs"
+            yield Trouble("agent_unwell", name, f"agent {name}: {state}", seen, name, agent["doing"], advice)

@@ -74,8 +74,8 @@ def pending(proposals: Sequence[Row]) -> Iterator[Markup]:
         yield empty("No proposal is pending.")
         yield tag(
             "p",
-            "Proposals come with governance, which this desk does not have yet. Until then people change policy and "
-            "strategies with the command line, and every change stands in the decision log.",
+            "What an agent or a person proposes waits here until somebody with an enrolled key decides; every verdict "
+            "stands in the decision log.",
             class_="muted",
         )
     for proposal in proposals:

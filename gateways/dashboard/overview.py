@@ -146,7 +146,7 @@ def objectives(said: Mapping[str, Any]) -> Markup:
 
 
 def positions(status: Mapping[str, Any], digits: Mapping[str, int]) -> Markup:
-    """What is open, with its exits. Floating is the account's where it has one position only."""
+    """What is open, with its exits. Of several positions the read models know the floating result of all together."""
     rows, account = status["positions"], status["account"]
     exits = {(order["symbol"], order["purpose"]): order for order in status["working_orders"]}
 
@@ -161,7 +161,7 @@ def positions(status: Mapping[str, Any], digits: Mapping[str, int]) -> Markup:
         Column("Average", lambda row: priced(row["average_price"], digits.get(row["symbol"], 0)), "number"),
         Column("Stop", lambda row: exit_price(row, "stop"), "number"),
         Column("Target", lambda row: exit_price(row, "target"), "number"),
-        Column("Floating", lambda _: result(account["floating"]) if len(rows) == 1 and account else NONE, "number"),
+        Column("Floating", lambda row: result(row["floating"]), "number"),
         Column("Realised so far", lambda row: result(row["realised"]), "number", narrow=False),
         Column("Opened", lambda row: when(row["opened_at"]), narrow=False),
     ]

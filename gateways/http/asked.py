@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from domain.agents import Workflow
 from domain.events import LedgerEvent
 from domain.instruments import canonical_symbol
 from gateways.api_desk import BARS_MAX, Timeframe
@@ -41,6 +42,7 @@ Symbol = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._/#-]{1,32}$", examples=["EURUSD"]), AfterValidator(canonical_symbol)
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")]
+Actor = Annotated[str, Field(min_length=1, max_length=128)]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX, description="How many at the most.")]
 
 
@@ -85,6 +87,17 @@ class Signals(Listed):
     strategy: Name | None = None
     symbol: Symbol | None = None
     rule: Name | None = Field(None, description="Only those that this rule refused.")
+
+
+class Proposals(Listed):
+    state: Literal["all", "pending", "done"] = Field("all", description="pending: waits for a verdict; done: has one.")
+    actor: Actor | None = Field(None, description="Only those that this actor drafted.")
+    run: Name | None = Field(None, description="Only those of this workflow run.")
+
+
+class Runs(Listed):
+    state: Literal["all", "open", "closed"] = "all"
+    kind: Workflow | None = None
 
 
 class Range(At):

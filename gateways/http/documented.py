@@ -74,7 +74,7 @@ def _problems(*statuses: int) -> Responses:
 
 _AS_OF = frozenset(
     "status account positions metrics equity verdicts document diff orders order fills signals signal decisions "
-    "events why bars".split()
+    "events why bars proposals proposal agents runs run".split()
 )
 _MAY_BE_NULL = frozenset({"account"})
 _ALWAYS_THERE = {  # of things that are of several kinds

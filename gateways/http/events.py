@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Seq
 from contextlib import aclosing
 
 from pydantic_core import to_json
+from starlette.responses import StreamingResponse
+from starlette.types import Send
 
 from domain.errors import DeskError
 from gateways.api_desk import Change
@@ -14,6 +16,14 @@ HEARTBEAT_S = 15.0
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 RETRY_MS = 1_000
+
+
+class Streamed(StreamingResponse):
+    """A stream that is closed with its response, and not whenever nobody refers to it any more."""
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self.body_iterator):  # type: ignore[type-var]  # it is the generator that was given
+            await super().stream_response(send)
 
 
 async def stream(

@@ -1,6 +1,6 @@
 """What went wrong, as problem+json (RFC 9457): which thing, in which field, and what to do about it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -97,3 +97,11 @@ def of_desk(error: DeskError, field: str | None = None) -> Problem:
         return Problem(422, message, what_to_do, field=field)
     advice = "" if isinstance(error, Unavailable) else "run `cdb verify`: it names the first record that is not whole"
     return Problem(503, message, what_to_do or advice, headers={"retry-after": str(RETRY_S)})
+
+
+async def found(kind: str, name: str, answer: Awaitable[Any]) -> Any:
+    """The thing that was asked for by its id. Raises Problem when it is not there."""
+    thing = await answer
+    if thing is None:
+        raise Problem(404, f"there is no {kind} {name[:60]!r} at this moment", field="id")
+    return thing

@@ -14,12 +14,12 @@ from gateways.http.answers import CACHE, Answers
 from gateways.http.asked import event_number, nanos
 from gateways.http.documented import about, document_answer, stream_answer
 from gateways.http.guard import TOKEN
-from gateways.http.problems import Problem, of_desk
+from gateways.http.problems import Problem, found, of_desk
 from projections.difference import difference
 from projections.queries import Page
 
 Id = Annotated[str, Path(max_length=60, examples=["main:12"])]
-Document = Literal["AKTUELLER_STAND.md", "DECISION_LOG.md"]
+Document = Literal["AKTUELLER_STAND.md", "DECISION_LOG.md", "AGENTS.md"]
 
 
 def desk_routes(answers: Answers) -> APIRouter:
@@ -38,7 +38,7 @@ def desk_routes(answers: Answers) -> APIRouter:
 
     @router.get("/positions", responses=about("positions"))
     async def positions(request: Request, at: Annotated[asked.Positions, Query()]) -> Response:
-        """What is held of every symbol."""
+        """What is held of every symbol. `floating` is null while several are open: the ledger marks them as a whole."""
         return await answers.about(request, at, lambda moment: queries.positions(moment.at, at.flat))
 
     @router.get("/metrics", responses=about("metrics"))
@@ -129,7 +129,7 @@ def trading_routes(answers: Answers) -> APIRouter:
     async def order(request: Request, id: Id, at: Annotated[asked.At, Query()]) -> Response:  # noqa: A002
         """One order with its fills."""
         number = event_number(id, name, "id")
-        return await answers.about(request, at, lambda moment: _found("order", id, queries.order(moment.at, number)))
+        return await answers.about(request, at, lambda moment: found("order", id, queries.order(moment.at, number)))
 
     @router.get("/fills", responses=about("fills"))
     async def fills(request: Request, at: Annotated[asked.Fills, Query()]) -> Response:
@@ -154,12 +154,12 @@ def trading_routes(answers: Answers) -> APIRouter:
     async def signal(request: Request, id: Id, at: Annotated[asked.At, Query()]) -> Response:  # noqa: A002
         """One signal with every rule of its verdict."""
         number = event_number(id, name, "id")
-        return await answers.about(request, at, lambda moment: _found("signal", id, queries.signal(moment.at, number)))
+        return await answers.about(request, at, lambda moment: found("signal", id, queries.signal(moment.at, number)))
 
     @router.get("/decisions", responses=about("decisions"))
     async def decisions(request: Request, at: Annotated[asked.Listed, Query()]) -> Response:
-        """What changed how the desk decides, and limits that were passed, newest first. Those of one time stay on one
-        page, which may so be longer than its limit."""
+        """What changed how the desk decides, limits that were passed, and what governance decided and refused, newest
+        first. Those of one time stay on one page, which may so be longer than its limit."""
 
         async def page(moment: Moment, before: int | None) -> Page:
             return await queries.decisions(moment.at, before=before, limit=at.limit)
@@ -167,13 +167,6 @@ def trading_routes(answers: Answers) -> APIRouter:
         return await answers.page(request, at, page)
 
     return router
-
-
-async def _found(kind: str, id: str, answer: Any) -> Any:  # noqa: A002
-    found = await answer
-    if found is None:
-        raise Problem(404, f"there is no {kind} {id[:60]!r} at this moment", field="id")
-    return found
 
 
 _EVENTS = (
@@ -213,7 +206,7 @@ def log_routes(answers: Answers, heartbeat_s: float) -> APIRouter:
             return await desk.principal(token) is not None
 
         text = events.stream(desk.changes(after), at.type, may_read, heartbeat_s)
-        return StreamingResponse(text, media_type=events.MEDIA_TYPE, headers=events.HEADERS)
+        return events.Streamed(text, media_type=events.MEDIA_TYPE, headers=events.HEADERS)
 
     @router.get("/why/{id}", responses=about("why", missing=True))
     async def why(request: Request, id: Id, at: Annotated[asked.At, Query()]) -> Response:  # noqa: A002
@@ -225,7 +218,7 @@ def log_routes(answers: Answers, heartbeat_s: float) -> APIRouter:
             except DeskError as error:
                 raise of_desk(error, "id") from error
 
-        return await answers.about(request, at, lambda moment: _found("event", id, tree(moment)))
+        return await answers.about(request, at, lambda moment: found("event", id, tree(moment)))
 
     @router.get("/bars", responses=about("bars"))
     async def bars(request: Request, at: Annotated[asked.Bars, Query()]) -> Response:

@@ -63,3 +63,34 @@ CREATE TABLE verdict_counts (
     PRIMARY KEY (policy, rule, since)
 );
 CREATE UNIQUE INDEX ON verdict_counts (policy, rule) WHERE until = 9223372036854775807;
+
+CREATE TABLE governance_decisions (
+    number         bigint NOT NULL,  -- the stream's sequence
+    version        bigint NOT NULL,  -- of its aggregate: several events of one message are several rows
+    what           text   NOT NULL,
+    at_ns          bigint NOT NULL,
+    who            text   NOT NULL,
+    authority      text   NOT NULL,  -- key, proposal, rule, workflow, operator, founding, offline
+    why            text,
+    reference      text   NOT NULL,
+    proposal       text,             -- by which it was decided, or which it decides
+    content        jsonb  NOT NULL,
+    since          bigint NOT NULL,
+    until          bigint NOT NULL,
+    PRIMARY KEY (number, version, since)
+);
+CREATE INDEX ON governance_decisions (at_ns);
+
+CREATE TABLE refusals (
+    number         bigint NOT NULL,  -- the sequence of OPS
+    actor          text   NOT NULL,
+    command        text   NOT NULL,
+    code           text   NOT NULL,  -- the rule that said no
+    message        text   NOT NULL,
+    subject        text,             -- what it was about: a proposal, a run
+    at_ns          bigint NOT NULL,
+    since          bigint NOT NULL,
+    until          bigint NOT NULL,
+    PRIMARY KEY (number, since)
+);
+CREATE INDEX ON refusals (at_ns);

@@ -10,6 +10,7 @@ from dulwich import porcelain
 from filelock import FileLock
 
 from adapters.documents import GitDocuments, own_repository
+from adapters.git_journal import Journal, Note
 from adapters.working_tree import WorkingTree
 from domain.documents import DirtyTree, NotADocument, NothingToChange, StaleBase, UnknownDocument, UnsafePath
 from domain.errors import InvalidInput, Unavailable
@@ -22,6 +23,7 @@ STAND = "backoffice/docs/AKTUELLER_STAND.md"
 def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {**NO_SETTINGS, "HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power fails here
 
 
 @pytest.fixture(params=[own, bare], ids=["checked out", "bare"])
@@ -118,6 +120,25 @@ async def test_of_many_writers_one_wins_and_the_others_are_told(documents):
     assert sum(isinstance(each, StaleBase) for each in done) == 7
     assert commits(documents.path)[0] == won[0].id
     assert len(commits(documents.path)) == 2
+
+
+@pytest.mark.parametrize("branch", ["main", "side", "new"])
+async def test_a_branch_that_git_moves_at_the_last_moment_is_not_overwritten(tmp_path, monkeypatch, branch):
+    documents = own(tmp_path)
+    await documents.commit(await change(documents, {"DECISION_LOG": "1\n"}, branch="side"))
+    asked = await change(documents, {"AGENTS": "1\n"}, "p-2", branch=branch)
+    theirs = (await documents.commit(asked._replace(branch="theirs", key="p-3"))).id
+    write = Journal.write
+
+    def moved(journal: Journal, note: Note) -> None:
+        write(journal, note)
+        (documents.path / ".git/refs/heads" / branch).write_text(f"{theirs}\n")
+
+    monkeypatch.setattr(Journal, "write", moved)
+    with pytest.raises((StaleBase, DirtyTree)):
+        await documents.commit(asked)
+    assert await documents.tip(branch) == theirs
+    assert not (documents.path / ".git/cdb-documents.json").exists()
 
 
 async def test_a_writer_that_never_ends_is_named(documents):

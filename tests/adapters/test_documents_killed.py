@@ -26,7 +26,7 @@ def last_step(folder: Path, branch: str, kind: str, stride: int) -> int:
     return int(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("branch", "kind", "stride"), [("main", "own", 9), ("side", "own", 20)])
+@pytest.mark.parametrize(("branch", "kind", "stride"), [("main", "own", 13), ("side", "own", 29)])
 def test_a_commit_that_is_killed_at_some_steps_stands_once_and_whole_when_asked_again(tmp_path, branch, kind, stride):
     assert last_step(tmp_path, branch, kind, stride) > 40
 

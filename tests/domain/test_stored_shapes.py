@@ -9,18 +9,23 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from adapters.facts import Facts
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.snapshots import PART_BYTES, SnapshotStore
 from adapters.subjects import state_part
 from adapters.tape_log import StoredTape
+from adapters.token_log import Access, TokenLog
+from domain.access import ACCESS_EVENT, AccessEvent
 from domain.engine import ENGINE
 from domain.events import LEDGER_EVENT, LedgerEvent
+from domain.governance import GOVERNANCE_EVENT, GovernanceEvent
 from domain.instructions import INSTRUCTION, Instructed, Instruction
-from domain.ports import Append, TapeEnd
+from domain.operations import OPS_EVENT, OpsEvent
+from domain.ports import Append, Fact, TapeEnd
 from domain.snapshot import restore
 from domain.tape import TICK, Block, decode
-from tests import canonical
+from tests import canonical, canonical_governance, canonical_services
 from tests.golden import shapes
 
 GOLDEN = Path(shapes.__file__).parent
@@ -49,10 +54,22 @@ async def stored_log(*names: str) -> tuple[MemoryLog, str]:
     return log, "golden"
 
 
+async def stored_messages(*names: str) -> MemoryLog:
+    """As stored_log, of messages that are each the first of their subjects."""
+    log = MemoryLog()
+    for name in names:
+        envelope = json.loads((GOLDEN / f"messages/{name}.json").read_bytes())
+        data = (GOLDEN / f"messages/{name}.bin").read_bytes()
+        await log.append(Append(envelope["subject"], data, envelope["headers"], 0))
+    return log
+
+
 def test_every_instruction_and_event_and_kind_of_record_has_a_golden_file() -> None:
     instructions = {Path(name).stem for name in STORED if name.startswith("instructions/")}
     assert instructions - {kind + newer for kind, newer in shapes.GREW.items()} == kinds(Instruction, "kind")
-    assert {Path(name).stem for name in STORED if name.startswith("events/")} == kinds(LedgerEvent, "type")
+    unions = {"events": LedgerEvent, "operations": OpsEvent, "access": AccessEvent, "governance": GovernanceEvent}
+    for folder, union in unions.items():
+        assert {Path(name).stem for name in STORED if name.startswith(f"{folder}/")} == kinds(union, "type")
     assert set(STORED) - {*OLDER, *GREW} == set(today())
 
 
@@ -70,6 +87,50 @@ def test_an_old_instruction_is_read_as_it_was_meant(kind: str) -> None:
 @pytest.mark.parametrize("kind", canonical.EVENTS)
 def test_an_old_event_is_read_as_it_was_meant(kind: str) -> None:
     assert LEDGER_EVENT.validate_json((GOLDEN / f"events/{kind}.json").read_bytes()) == canonical.EVENTS[kind]
+
+
+@pytest.mark.parametrize("kind", shapes.OPERATIONS)
+def test_an_old_event_of_a_service_is_read_as_it_was_meant(kind: str) -> None:
+    stored = (GOLDEN / f"operations/{kind}.json").read_bytes()
+    assert OPS_EVENT.validate_json(stored) == shapes.OPERATIONS[kind]
+
+
+@pytest.mark.parametrize("kind", canonical_services.ACCESS)
+def test_an_old_event_of_a_token_is_read_as_it_was_meant(kind: str) -> None:
+    stored = (GOLDEN / f"access/{kind}.json").read_bytes()
+    assert ACCESS_EVENT.validate_json(stored) == canonical_services.ACCESS[kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "words"),
+    [
+        ("operations/service_failed", "severity", "low medium high critical"),
+        ("operations/service_failed", "recovery", "retry fallback restart emergency_stop stand_down"),
+        ("operations/service_stopped", "reason", "finished shutdown"),
+        ("access/token_created", "role", "observer operator agent approver"),
+    ],
+)
+def test_every_word_that_could_be_stored_is_still_read_and_written(name: str, field: str, words: str) -> None:
+    union: Any = ACCESS_EVENT if name.startswith("access/") else OPS_EVENT
+    stored = json.loads((GOLDEN / f"{name}.json").read_bytes())
+    for word in words.split():
+        event = union.validate_python(stored | {field: word})
+        assert json.loads(event.model_dump_json())[field] == word
+
+
+@pytest.mark.parametrize("kind", canonical_governance.GOVERNANCE)
+def test_an_old_event_of_governance_is_read_as_it_was_meant(kind: str) -> None:
+    stored = (GOLDEN / f"governance/{kind}.json").read_bytes()
+    assert GOVERNANCE_EVENT.validate_json(stored) == canonical_governance.GOVERNANCE[kind]
+
+
+async def test_old_messages_of_governance_are_read_as_they_were_meant() -> None:
+    """The second holds two events, which share its sequence."""
+    log = await stored_messages("founding", "draft")
+    wanted = frozenset(canonical_governance.GOVERNANCE)
+    facts = [fact async for page in Facts(log, "golden").read("governance", 0, wanted) for fact in page.facts]
+    founded, drafted = canonical_governance.MESSAGES[0], canonical_governance.MESSAGES[4]
+    assert [(fact.position, fact.event) for fact in facts] == [(1, *founded), (2, drafted[0]), (2, drafted[1])]
 
 
 @pytest.mark.parametrize(("kind", "evidence"), [("signal_assessed", "sizing"), ("order_filled", "market")])
@@ -132,6 +193,35 @@ async def test_an_old_commit_is_read_as_it_was_meant() -> None:
     recorded = [event async for page in StoredLedger(log, name).read() for event in page]
     assert [LEDGER_EVENT.validate_json(event.line) for event in recorded] == canonical.FIRST_COMMIT
     assert [event.number for event in recorded] == [1, 2, 3]
+
+
+async def test_an_old_message_of_a_service_is_read_as_it_was_meant() -> None:
+    log, _ = await stored_log("operation")
+    pages = [page async for page in Facts(log, "golden").read("ops", 0, frozenset({"service_failed"}))]
+    event = canonical_services.OPERATIONS["service_failed"]
+    assert [page.facts for page in pages] == [[Fact(1, pages[0].recorded_at_ns, event)]]
+
+
+async def test_an_old_message_of_a_token_is_read_as_it_was_meant() -> None:
+    """It revokes the token that the first of the golden events created."""
+    log, created = MemoryLog(), canonical_services.ACCESS["token_created"]
+    envelope = json.loads((GOLDEN / "messages/access.json").read_bytes())
+    for sequence, name in enumerate(("access/token_created.json", "messages/access.bin")):
+        data = (GOLDEN / name).read_bytes()
+        await log.append(Append(envelope["subject"], data, envelope["headers"], sequence))
+    tokens = TokenLog(log)
+    await tokens.load()
+    assert tokens.tokens() == [
+        Access(
+            created.name,
+            "operator",
+            "ab" * 32,
+            "jana",
+            canonical.MONDAY,
+            canonical.MONDAY + 10**15,
+            canonical.MONDAY + 1,
+        ),
+    ]
 
 
 async def test_an_old_snapshot_message_is_read_as_it_was_meant() -> None:

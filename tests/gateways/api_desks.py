@@ -34,14 +34,15 @@ from ops.visible import Visible
 from projections.answers import Answer
 from projections.as_of import AsOf
 from projections.catalogue import READ_MODELS
-from tests.ops.desks import write_tape
+from tests.canonical_governance import OPERATIONS
+from tests.ops.desks import write_governance, write_tape
 from tests.ops.ledgers import LINES, SCRIPT
 
 V1 = "/api/v1"
-LISTS = ("orders", "fills", "signals", "decisions", "events")
+LISTS = ("orders", "fills", "signals", "decisions", "events", "proposals", "runs")
 AS_OF = (
     *LISTS, "status", "account", "positions", "metrics", "equity", "verdicts", "bars?symbol=EURUSD",
-    "documents/AKTUELLER_STAND.md", "documents/DECISION_LOG.md",
+    "documents/AKTUELLER_STAND.md", "documents/DECISION_LOG.md", "documents/AGENTS.md", "agents",
 )  # fmt: skip
 MIDDLE = "2024-03-04T20:00:00Z"  # behind the instructions, which the script puts on its tape with an earlier time
 DEADLINE_S = 60
@@ -69,9 +70,14 @@ class Stored(NamedTuple):
 async def stored(lines: int = len(LINES)) -> Stored:
     """A desk that no other test knows."""
     desk = Stored(f"test-{uuid.uuid4().hex[:12]}", MemoryLog())
+    await write_governance(desk.log)
     await write_tape(desk.log, SCRIPT, desk.name)
     started = ServiceStarted(service="core", occurred_at_ns=10**18, version="0.2.0").model_dump_json().encode()
     await desk.log.append(Append(ops_subject("core"), started, {TOPIC: OPS}, 0))
+    end = 0
+    for event in OPERATIONS.values():
+        data = event.model_dump_json().encode()
+        end = await desk.log.append(Append(ops_subject("governance"), data, {TOPIC: OPS}, end))
     if lines:
         await desk.tell(lines)
     return desk
@@ -96,7 +102,7 @@ async def caught_up(desk: Stored, projector: Projector) -> None:
     """Wait until the read models hold what the log does."""
     facts = Facts(desk.log, desk.name)
     async with asyncio.timeout(DEADLINE_S):
-        for source in ("tape", "ledger", "ops"):
+        for source in ("tape", "ledger", "ops", "governance"):
             await projector.reached(source, await facts.end(source))
 
 

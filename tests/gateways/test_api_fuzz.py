@@ -114,7 +114,7 @@ def _known(place: Place) -> st.SearchStrategy[Mapping[str, str]]:
         {
             "as_of": st.sampled_from(place.moments),
             "from": st.sampled_from(place.moments),
-            "id": st.sampled_from([str(number) for number in (SIGNAL, VERDICT, ENTRY, FILL)]),
+            "id": st.sampled_from([*(str(number) for number in (SIGNAL, VERDICT, ENTRY, FILL)), "p-status", "wf1-1"]),
             "symbol": st.sampled_from(["EURUSD", "gbp/usd", "XAUUSD"]),
         }
     )

@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +16,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 
-from adapters import processes
+from adapters import processes, subjects
+from adapters.governance_log import GovernanceLog
 from adapters.jetstream import JetStreamLog
 from adapters.ledger import StoredLedger
+from adapters.subjects import TOPIC
 from adapters.tape_log import StoredTape
+from adapters.token_log import ACCESS, CATEGORY
+from domain.access import TokenCreated, TokenRevoked
 from domain.instructions import Instructed
-from domain.ports import Log, TapeEnd
+from domain.ports import Append, Log, TapeEnd
 from ops.composition import open_log
 from ops.core import Core
 from ops.desk import Desk
 from ops.settings import load
-from tests import canonical
+from tests import canonical, canonical_governance
+from tests.canonical_governance import MESSAGES
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("ws", "core", "risk", "execution")
@@ -51,6 +56,20 @@ async def write_tape(log: Log, script: Any = SCRIPT, desk: str = DESK) -> TapeEn
     for message in canonical.messages(script, range(0, 10_000, 100), first=end.ordinal + 1):
         end = await tape.append(message, end)
     return end
+
+
+async def write_governance(log: Log, told: Sequence[Sequence[canonical_governance.Said]] = MESSAGES) -> int:
+    """A governance's messages behind what is there; the last sequence."""
+    store, ends, last = GovernanceLog(log), dict[str, int](), 0
+    for message in told:
+        first = message[0]
+        if isinstance(first, TokenCreated | TokenRevoked):
+            subject, data = subjects.governance(CATEGORY, first.name), first.model_dump_json().encode()
+            last = await log.append(Append(subject, data, {TOPIC: ACCESS}, ends.get(subject, 0)))
+            ends[subject] = last
+        else:
+            last = await store.append(message)  # type: ignore[arg-type]  # a token's message is of tokens alone
+    return last
 
 
 def core(log: Log, desk: str = DESK, **options: Any) -> Core:
@@ -86,7 +105,7 @@ class Cdb:
 
     def __init__(self, path: Path, *, dashboard: bool = False) -> None:
         self.path, self._dashboard = path, dashboard
-        self.ports = {service: processes.free_port() for service in (*SERVICES, *READ_SIDE)}
+        self.ports = {service: processes.free_port() for service in (*SERVICES, *READ_SIDE, "governance")}
         self._started: list[Process] = []
 
     async def start(self, *arguments: str) -> Process:

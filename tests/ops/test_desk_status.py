@@ -330,7 +330,8 @@ async def answering(answer: Answer) -> AsyncIterator[int]:
 
 async def test_a_service_is_ready_or_says_why_not(tmp_path: Path) -> None:
     health = Health()
-    async with serve_health(health, {"core": 0}, desk="main") as ports:
+    async with serve_health(health, {"core": 0}, desk="main") as pages:
+        ports = pages.ports
         asked = settings(tmp_path, ports["core"])
         row = await service_row(asked, "core")
         assert (row["state"], row["reason"]) == ("not ready", "core is starting")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from adapters.processes import free_port, is_free
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, Unavailable
 from ops.health import VERSION, Health, serve_health
 
 DEADLINE_S = 20
@@ -41,8 +41,8 @@ def health() -> Health:
 
 
 async def test_health_answers_while_the_process_does_and_ready_only_when_the_service_is(health: Health) -> None:
-    async with serve_health(health, {"core": 0}, desk="night") as ports:
-        port = ports["core"]
+    async with serve_health(health, {"core": 0}, desk="night") as pages:
+        port = pages.ports["core"]
         assert await page(port, "/ready") == Page(
             503,
             {
@@ -65,23 +65,23 @@ async def test_health_answers_while_the_process_does_and_ready_only_when_the_ser
 
 
 async def test_what_is_not_ready_says_why_and_what_to_do(health: Health) -> None:
-    async with serve_health(health, {"core": 0, "ws": 0}) as ports:
+    async with serve_health(health, {"core": 0, "ws": 0}) as pages:
         health.ready("ws")
         health.failing("core", "Unavailable: NATS is away", "Start it.")
-        failing = await page(ports["core"], "/ready")
+        failing = await page(pages.ports["core"], "/ready")
         assert (failing.code, failing.content["what_to_do"]) == (503, "Start it.")
         assert failing.content["reason"] == "core is failing; last error: Unavailable: NATS is away"
-        assert (await page(ports["core"], "/health")).code == 200
-        assert (await page(ports["ws"], "/ready")).code == 200
+        assert (await page(pages.ports["core"], "/health")).code == 200
+        assert (await page(pages.ports["ws"], "/ready")).code == 200
         health.starting("core")
-        assert "last error: Unavailable" in (await page(ports["core"], "/ready")).content["reason"]
+        assert "last error: Unavailable" in (await page(pages.ports["core"], "/ready")).content["reason"]
         health.stopped("core", "Diverged: event 7", "Run `cdb verify`.")
-        stopped = (await page(ports["core"], "/ready")).content
+        stopped = (await page(pages.ports["core"], "/ready")).content
         assert (stopped["reason"], stopped["what_to_do"]) == (
             "core is stopped; last error: Diverged: event 7", "Run `cdb verify`."
         )  # fmt: skip
         health.ready("core")
-        assert (await page(ports["core"], "/health")).content["last_error"] == "Diverged: event 7"
+        assert (await page(pages.ports["core"], "/health")).content["last_error"] == "Diverged: event 7"
 
 
 async def test_a_state_stands_since_it_began() -> None:
@@ -124,9 +124,9 @@ def test_a_service_is_as_ready_as_the_component_that_it_needs() -> None:
 
 
 async def test_there_is_nothing_but_the_two_pages(health: Health) -> None:
-    async with serve_health(health, {"core": 0}) as ports:
-        assert [(await page(ports["core"], path)).code for path in ("/", "/docs", "/openapi.json")] == [404] * 3
-        request = urllib.request.Request(f"http://127.0.0.1:{ports['core']}/ready", method="POST")
+    async with serve_health(health, {"core": 0}) as pages:
+        assert [(await page(pages.ports["core"], path)).code for path in ("/", "/docs", "/openapi.json")] == [404] * 3
+        request = urllib.request.Request(f"http://127.0.0.1:{pages.ports['core']}/ready", method="POST")
         with pytest.raises(urllib.error.HTTPError) as refused:
             await asyncio.to_thread(urllib.request.urlopen, request)
         assert refused.value.code == 405
@@ -134,11 +134,11 @@ async def test_there_is_nothing_but_the_two_pages(health: Health) -> None:
 
 
 async def test_only_this_machine_is_answered(health: Health) -> None:
-    async with serve_health(health, {"core": 0}) as ports:
+    async with serve_health(health, {"core": 0}) as pages:
         with socket.socket() as elsewhere:
             elsewhere.settimeout(2)
             with pytest.raises(OSError):
-                elsewhere.connect(("127.0.0.2", ports["core"]))
+                elsewhere.connect(("127.0.0.2", pages.ports["core"]))
 
 
 async def test_a_port_in_use_is_one_line_with_its_setting_and_nothing_is_served(health: Health) -> None:
@@ -160,8 +160,8 @@ async def test_however_it_ends_its_sockets_are_closed_and_nothing_is_left(health
     served: dict[str, int] = {}
 
     async def serve() -> None:
-        async with serve_health(health, {"ws": 0, "core": 0}) as ports:
-            served.update(ports)
+        async with serve_health(health, {"ws": 0, "core": 0}) as pages:
+            served.update(pages.ports)
             if end == "fails":
                 raise KeyError(end)
             if end == "is cancelled":
@@ -183,8 +183,8 @@ async def test_however_it_ends_its_sockets_are_closed_and_nothing_is_left(health
 
 async def test_a_client_that_keeps_its_connection_open_does_not_hold_up_the_end(health: Health) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        async with serve_health(health, {"core": 0}) as ports:
-            reader, writer = await asyncio.open_connection("127.0.0.1", ports["core"])
+        async with serve_health(health, {"core": 0}) as pages:
+            reader, writer = await asyncio.open_connection("127.0.0.1", pages.ports["core"])
             writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200" in await reader.readline()
         await reader.read()
@@ -197,8 +197,63 @@ async def test_it_takes_no_signal_and_prints_nothing(
 ) -> None:
     caplog.set_level(logging.INFO)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    async with serve_health(health, {"core": 0}) as ports:
-        assert (await page(ports["core"], "/ready")).code == 503
+    async with serve_health(health, {"core": 0}) as pages:
+        assert (await page(pages.ports["core"], "/ready")).code == 503
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+ENDS = ["is cancelled", "crashes", "ends"]
+
+
+def page_task(service: str) -> asyncio.Task[Any]:
+    """The task that serves a service's pages."""
+    return next(task for task in asyncio.all_tasks() if task.get_name() == f"health of {service}")
+
+
+def end_page(service: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server of a service's pages end as nobody asked it to; no other one of this process may run."""
+    if end == "is cancelled":
+        page_task(service).cancel()
+        return
+
+    async def tick(server: Any, _: int) -> bool:
+        monkeypatch.undo()
+        if end == "crashes":
+            raise ZeroDivisionError("a bug")
+        return True
+
+    monkeypatch.setattr("uvicorn.Server.on_tick", tick)
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_pages_that_end_by_themselves_are_told_and_served_again_on_the_same_port(
+    health: Health, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    async with asyncio.timeout(DEADLINE_S), serve_health(health, {"core": 0}) as pages:
+        assert (await page(pages.ports["core"], "/health")).code == 200
+        port, before = pages.ports["core"], asyncio.all_tasks()
+        for _ in range(3):
+            end_page("core", end, monkeypatch)
+            with pytest.raises(Unavailable, match=f"of core on port {port} ended by themselves"):
+                await pages.kept("core")
+            assert is_free(port)
+            kept = asyncio.create_task(pages.kept("core"))
+            await asyncio.sleep(0)
+            assert (await page(port, "/health")).code == 200
+            kept.cancel()
+            await asyncio.gather(kept, return_exceptions=True)
+        assert len(asyncio.all_tasks()) == len(before)
+
+
+async def test_pages_whose_port_another_program_took_meanwhile_name_it(health: Health) -> None:
+    async with asyncio.timeout(DEADLINE_S), serve_health(health, {"core": 0}) as pages:
+        page_task("core").cancel()
+        with pytest.raises(Unavailable):
+            await pages.kept("core")
+        with (
+            socket.create_server(("127.0.0.1", pages.ports["core"])),
+            pytest.raises(InvalidInput, match="CDB_CORE_PORT"),
+        ):
+            await pages.kept("core")

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 
 from adapters import processes
 from adapters.connection import connect
@@ -20,15 +21,17 @@ from adapters.postgres_server import PostgresServer
 from domain.errors import Conflict, Diverged, InvalidInput, TapeBroken, Unavailable
 from domain.operations import OPS_EVENT, Recovery, Severity
 from ops import read_services
+from ops.api import serve
 from ops.composition import open_postgres, open_store, written_late
 from ops.health import serve_health
+from ops.listening import Listening
 from ops.read_services import ReadServices
 from ops.rebuild import verify
 from ops.recovery import DERIVED, RecoveryTable
 from ops.settings import Settings
 from projections.catalogue import READ_MODELS
 from tests import logs
-from tests.ops.desks import LAST, decide, until, write_tape
+from tests.ops.desks import DEADLINE_S, LAST, decide, until, write_tape
 
 
 @pytest.fixture
@@ -185,6 +188,40 @@ async def test_an_api_at_fault_is_started_again_and_the_projector_never_notices(
     kinds = [event.type for event in await ops_events(log, "api", since)]
     assert kinds[:3] == ["service_started", "service_failed", "service_restarted"]
     assert kinds[-1] == "service_stopped"
+
+
+async def test_a_projector_whose_health_pages_die_has_failed_and_comes_back_with_them(
+    log: JetStreamLog, settings: Settings
+) -> None:
+    await desk(log, settings)
+    since = await log.head("OPS")
+    async with serving(settings, log, "projector") as services:
+        await becomes(services, "projector", "ready")
+        next(task for task in asyncio.all_tasks() if task.get_name() == "health of projector").cancel()
+        await becomes(services, "projector", "failing")
+        await becomes(services, "projector", "ready")
+        assert not processes.is_free(settings.projector_port)
+    [failed] = [event for event in await ops_events(log, "projector", since) if event.type == "service_failed"]
+    assert f"the health pages of projector on port {settings.projector_port} ended by themselves" in failed.message
+
+
+@pytest.mark.parametrize("error", [Unavailable, ZeroDivisionError])
+async def test_an_http_server_that_ends_by_itself_is_a_failure_and_its_port_is_free(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    async def tick(_: Any, __: int) -> bool:
+        if error is ZeroDivisionError:
+            raise error
+        return True
+
+    up = asyncio.Event()
+    running = asyncio.create_task(serve(FastAPI(), Listening("127.0.0.1", settings.api_port), up.set))
+    async with asyncio.timeout(DEADLINE_S):
+        await up.wait()
+        monkeypatch.setattr("uvicorn.Server.on_tick", tick)
+        with pytest.raises(error):
+            await running
+    assert processes.is_free(settings.api_port)
 
 
 async def test_without_a_postgres_the_api_serves_and_the_projector_says_why_it_is_not_ready(

@@ -295,3 +295,52 @@ async def test_where_the_table_says_emergency_stop_the_desk_is_halted_before_its
         ]
         assert halt.reason.startswith("nats: the connection to NATS at nats://127.0.0.1:")
         assert states(services) == {"failing"}  # the component stays down until somebody has looked
+
+
+# -- health pages ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("page", "service"), [("ws", "ws"), ("core", "core"), ("risk", "core")])
+@pytest.mark.usefixtures("quick")
+async def test_a_service_whose_health_pages_die_has_failed_and_comes_back_with_them(
+    log: JetStreamLog, settings: Settings, page: str, service: str
+) -> None:
+    """A stage's pages are those of the service that it is a part of. The day is whole all the same."""
+    since, services = await log.head("OPS"), DeskServices(settings, log, PLAN)
+    port = getattr(settings, f"{page}_port")
+    async with desk(services):
+        await until(lambda: answers(port))
+        serving = next(task for task in asyncio.all_tasks() if task.get_name() == f"health of {page}")
+        serving.cancel()
+
+        async def back() -> bool:
+            restarted = await told(log, service, ServiceRestarted, since)
+            return bool(restarted) and states(services) == {"ready"} and await answers(port)
+
+        async def decided() -> bool:
+            last = (await StoredTape(log, settings.desk).end()).ordinal
+            return services.ticks_added == 300 and services.core.folded == last
+
+        await until(back)
+        await until(decided)
+    [failed] = await told(log, service, ServiceFailed, since)
+    assert (failed.error, failed.severity, failed.recovery) == ("Unavailable", "medium", "retry")
+    assert f"the health pages of {page} on port {port} ended by themselves" in failed.message
+    assert not await told(log, {"ws": "core", "core": "ws"}[service], ServiceFailed, since)
+    found = await verify(log, settings.desk, StoredTape(log, settings.desk))
+    assert (found.passed, found.pending) == (True, 0)
+
+
+async def answers(port: int) -> bool:
+    """Does somebody answer there?"""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return (await reader.readline()).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+    finally:
+        writer.close()

@@ -20,7 +20,7 @@ from domain.instructions import Instructed, Instruction
 from domain.ports import END, Checkpoint, Fact, Key, Source, Table, Version
 from projections.catalogue import schema
 from projections.projection import Fold, Folding, ReadModel
-from tests import canonical
+from tests import canonical, canonical_governance
 from tests.canonical import EVENTS, MINUTE_NS, MONDAY
 
 RECORDED = MONDAY + 10**12
@@ -52,6 +52,11 @@ def ledger(*events: LedgerEvent) -> list[Fact]:
 def tape(*instructions: Instruction) -> list[Fact]:
     """Instructions as facts of the tape, at the ordinals 1, 2, 3."""
     return [Fact(ordinal, RECORDED + ordinal, told) for ordinal, told in enumerate(instructions, 1)]
+
+
+def governed(messages: Sequence[Sequence[Any]] = canonical_governance.MESSAGES) -> list[Fact]:
+    """Messages as facts of governance, at the sequences 1, 2, 3; the events of one share its sequence."""
+    return [Fact(place, RECORDED + place, event) for place, told in enumerate(messages, 1) for event in told]
 
 
 @cache

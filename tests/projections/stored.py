@@ -33,8 +33,9 @@ from projections.as_of import AsOf
 from projections.catalogue import READ_MODELS, fingerprint, schema
 from projections.projection import Fold, Folding, ReadModel
 from projections.queries import Queries
+from tests.canonical_governance import OPERATIONS
 from tests.projections import folds
-from tests.projections.folds import RECORDED, golden
+from tests.projections.folds import RECORDED, golden, governed
 
 Facts = Mapping[Source, Sequence[Fact]]
 Row = dict[str, Any]
@@ -64,9 +65,11 @@ SERVICES = ops(
     BreakerClosed(service="ws", occurred_at_ns=6 * 10**9, dependency="nats"),
     failed(7, "core", severity=Severity.CRITICAL, recovery=Recovery.EMERGENCY_STOP, retry_seconds=None),
     EmergencyStopped(service="core", occurred_at_ns=8 * 10**9, reason="core: the tape is broken", attempts=2),
+    *OPERATIONS.values(),
 )  # fmt: skip
 
-FACTS: Facts = {"tape": golden("tape"), "ledger": golden("ledger"), "ops": SERVICES}
+GOVERNED = governed()
+FACTS: Facts = {"tape": golden("tape"), "ledger": golden("ledger"), "ops": SERVICES, "governance": GOVERNED}
 
 
 def end(facts: Facts = FACTS) -> AsOf:

@@ -53,7 +53,7 @@ def test_no_column_of_money_or_size_is_told_as_a_number() -> None:
     """Every bigint of the tables becomes text, but for what counts."""
     counts = {"execution", "trades", "attempt", "failures", "wins", "zeros", "losses", "r_trades", "days", "samples",
               "active_days", "trading_days", "trading_days_min", "version", "confidence_ppm", "size_ppm",
-              "count"}  # fmt: skip
+              "count", "policy_version", "level", "attempts", "refusals"}  # fmt: skip
     own = {"daily_room", "total_room", "daily_limit", "total_limit", "halt_number", "value", "bound"}  # told otherwise
     floats = {"win_rate", "profit_factor", "payoff", "expectancy_r", "trades_per_day", "trades_per_active_day",
               "year_return", "sharpe", "sortino", "drawdown_share", "drawdown_days", "calmar", "retry_seconds",

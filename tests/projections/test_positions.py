@@ -1,14 +1,19 @@
 """Positions: what is held and what it brought, against the engine's book and a hand-kept list of bookings."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.engine import Engine
+from projections.aktueller_stand import MODEL as STAND
+from projections.answers import decimal
 from projections.positions import MODEL
 from projections.projection import Folding
+from projections.stand_query import positions_of
+from tests import canonical
 from tests.canonical import SYMBOLS
 from tests.projections import folds
 from tests.projections.folds import DAY, event, nanos, row, rows, versions
@@ -59,6 +64,46 @@ def test_at_every_moment_positions_are_those_of_the_engines_book() -> None:
         assert sum(p["realised"] for p in at.values()) == moment.account["realised"]
         assert sum(p["fees"] for p in at.values()) == moment.account["fees"]
     assert held > 80
+
+
+def test_what_is_said_of_a_floating_result_is_what_the_engines_book_has() -> None:
+    """Wherever the account was told last at the record that the engine stands at; of several symbols one after the
+    other and at once."""
+    told = [fact.event for fact in folds.golden("ledger") if fact.event.type in ("fill_booked", "account_marked")]
+    held, account = (versions(*table, folds.golden("ledger")) for table in ((MODEL, "positions"), (STAND, "account")))
+    engine, script, seen = Engine(), canonical.golden_script(), Counter[int]()
+    ends = {event.ordinal: event.number for event in told}
+    for message in canonical.messages(script, sorted(ends)):
+        engine.fold(message)
+        if (number := ends.get(engine.ordinal)) is None:
+            continue
+        stands = [{"symbol": key[0]} | p for key, since, until, p in held if since <= number < until]
+        floating = next(row["floating"] for _, since, until, row in account if since <= number < until)
+        book = enumerate(engine.desk.book.positions)
+        own = {SYMBOLS[place - 1]: int(p["floating"]) for place, p in book if p["quantity"]}
+        said = {row["symbol"]: row["floating"] for row in positions_of(stands, floating, "main")}
+        assert sum(own.values()) == floating
+        assert said == {
+            row["symbol"]: None if len(own) > 1 and row["symbol"] in own else decimal(own.get(row["symbol"], 0))
+            for row in stands
+        }
+        seen[len(own)] += 1
+    assert min(seen[0], seen[1] - 100, seen[2] - 100) > 0, seen
+
+
+@given(st.lists(st.tuples(st.sampled_from([-7, -1, 0, 0, 1, 3]), st.integers(-(10**12), 10**12)), max_size=5))
+def test_a_floating_result_is_never_given_to_a_position_that_it_may_not_be_of(held: list[tuple[int, int]]) -> None:
+    """`held` are quantities with what each floats; only their sum is told."""
+    rows_of = [{"symbol": f"S{place}", "quantity": quantity} for place, (quantity, _) in enumerate(held)]
+    total = sum(floating for quantity, floating in held if quantity)
+    said = [row["floating"] for row in positions_of(rows_of, total, "main")]
+    for (quantity, floating), shown in zip(held, said, strict=True):
+        assert shown in (None, f"{Decimal(floating if quantity else 0).scaleb(-9):.9f}")
+    if sum(quantity != 0 for quantity, _ in held) < 2:
+        assert None not in said
+    assert [row["floating"] for row in positions_of(rows_of, None, "main")] == [
+        None if quantity else "0.000000000" for quantity, _ in held
+    ]
 
 
 def test_its_tables_and_its_restarts_are_sound() -> None:

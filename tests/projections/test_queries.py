@@ -10,7 +10,7 @@ from domain.tape import utc
 from projections.answers import answer
 from projections.as_of import AsOf
 from projections.queries import Page, Queries
-from projections.stand_query import position_of
+from projections.stand_query import positions_of
 from tests.projections.folds import golden, golden_moments
 from tests.projections.stored import Row, end, said
 
@@ -102,8 +102,9 @@ async def test_positions_are_those_of_the_facts_up_to_the_moment(queries: Querie
         held = said("positions", at)
         is_open = [row for row in held if row["quantity"]]
         flat_seen += len(held) - len(is_open)
-        assert await queries.positions(at) == [position_of(row, queries.desk) for row in is_open]
-        assert await queries.positions(at, flat=True) == [position_of(row, queries.desk) for row in held]
+        (account,) = said("account", at) or [{"floating": None}]
+        assert await queries.positions(at) == positions_of(is_open, account["floating"], queries.desk)
+        assert await queries.positions(at, flat=True) == positions_of(held, account["floating"], queries.desk)
     assert flat_seen
 
 
@@ -126,26 +127,46 @@ async def test_verdicts_are_counted_as_the_facts_say(queries: Queries) -> None:
         assert await queries.verdict_counts(at) == expected
 
 
-async def test_decisions_are_instructions_with_their_answers_and_breaches(queries: Queries) -> None:
+async def test_decisions_are_instructions_breaches_and_what_governance_decided_and_refused(queries: Queries) -> None:
     for at in MOMENTS:
         answers = {row["instruction_id"]: row for row in said("answers", at)}
         told = [decided(row, answers.get(row["id"]), queries.desk) for row in said("instructions", at)]
         passed = [breached(row, queries.desk) for row in said("breaches", at)]
+        ruled = [ruled_by(row, at) for row in said("governance_decisions", at)]
+        refused = [refusal(row) for row in said("refusals", at)]
         page = await queries.decisions(at, limit=1_000)
-        assert [shortly(item) for item in page.items] == [row for _, row in sorted(told + passed, reverse=True)]
+        expected = sorted(told + passed + ruled + refused, reverse=True, key=lambda row: row[0])
+        assert [shortly(item) for item in page.items] == [row for _, row in expected]
         assert page.before is None
 
 
 def decided(row: Row, answered: Row | None, desk: str) -> tuple[Any, ...]:
     answer_ = answered and (f"{desk}:{answered['number']}", answered["applied"], answered["reason"])
-    place = (row["at_ns"], 0, row["ordinal"])
+    place = (row["at_ns"], 0, row["ordinal"], 0)
     return place, (utc(row["at_ns"]), f"tape:{row['ordinal']}", row["kind"], row["actor"], row["id"], answer_)
 
 
 def breached(row: Row, desk: str) -> tuple[Any, ...]:
-    place = (row["at_ns"], 1, row["number"])
+    place = (row["at_ns"], 1, row["number"], 0)
     when = utc(row["at_ns"])
     return place, (when, f"{desk}:{row['number']}", "limit_breached", "engine", row["limit_name"], None)
+
+
+def ruled_by(row: Row, at: AsOf) -> tuple[Any, ...]:
+    """With what became of an approved proposal, of which the story's governance is the oracle."""
+    place = (row["at_ns"], 2, row["number"], row["version"])
+    (stood,) = [one for one in said("proposal_states", at) if one["proposal"] == row["proposal"]] or [None]
+    answer_ = None
+    if stood and row["what"].startswith("proposal_") and stood["state"] in ("applied", "failed", "rolled_back"):
+        reason = {"failed": stood["failed_reason"], "rolled_back": "rolled back later"}.get(stood["state"])
+        answer_ = (f"proposal:{row['proposal']}", stood["state"] != "failed", reason)
+    id_ = f"governance:{row['number']}.{row['version']}"
+    return place, (utc(row["at_ns"]), id_, row["what"], row["who"], row["reference"], answer_)
+
+
+def refusal(row: Row) -> tuple[Any, ...]:
+    place = (row["at_ns"], 3, row["number"], 0)
+    return place, (utc(row["at_ns"]), f"ops:{row['number']}", "command_refused", row["actor"], row["subject"], None)
 
 
 def shortly(item: Row) -> tuple[Any, ...]:

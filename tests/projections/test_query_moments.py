@@ -13,6 +13,7 @@ from domain.errors import InvalidInput
 from projections.as_of import AsOf
 from projections.catalogue import READ_MODELS
 from projections.decision_query import DECISIONS
+from projections.governance_query import PROPOSAL, PROPOSALS
 from projections.queries import Page, Queries
 from projections.stand_query import ACCOUNT, STATUS
 from tests.projections.folds import golden
@@ -31,6 +32,10 @@ LEAVES: dict[str, Leaf] = {
     "signals": lambda q, at, before, limit: q.signals(at, before=before, limit=limit),
     "incidents": lambda q, at, before, limit: q.incidents(at, before=before, limit=limit),
     "decisions": lambda q, at, before, limit: q.decisions(at, before=before, limit=limit),
+    "proposals": lambda q, at, before, limit: q.proposals(at, before=before, limit=limit),
+    "decided proposals": lambda q, at, before, limit: q.proposals(at, state="done", before=before, limit=limit),
+    "pending proposals": lambda q, at, before, limit: q.proposals(at, state="pending", before=before, limit=limit),
+    "runs": lambda q, at, before, limit: q.runs(at, before=before, limit=limit),
 }
 
 
@@ -54,7 +59,7 @@ async def test_pages_of_a_pinned_moment_give_every_row_once_while_later_rows_arr
     leaf: Leaf, growing: tuple[StoredDesk, Queries]
 ) -> None:
     desk, queries = growing
-    at = AsOf(END.tape // 2, END.ledger // 2, END.ops // 2)
+    at = AsOf(*(stop // 2 for stop in END))
     await desk.grow(at)
     whole = (await leaf(queries, at, None, 10_000)).items
     steps = iter(range(1, 100))
@@ -67,7 +72,7 @@ async def test_pages_of_a_pinned_moment_give_every_row_once_while_later_rows_arr
         assert await leafed(leaf, queries, at, limit, later) == whole
     await desk.grow(END)
     assert (await leaf(queries, at, None, 10_000)).items == whole
-    assert len({row["id"] for row in whole}) == len(whole)
+    assert len({row.get("id") or row.get("run") or row["proposal"] for row in whole}) == len(whole)
 
 
 async def test_decisions_of_one_time_stay_on_one_page(queries: Queries) -> None:
@@ -111,6 +116,12 @@ async def everything(queries: Queries, at: AsOf) -> list[Any]:
         await queries.standing(at),
         await queries.document("AKTUELLER_STAND", at, 1, 2),
         await queries.document("DECISION_LOG", at, 1, 2),
+        await queries.document("AGENTS", at, 1, 2),
+        await queries.proposals(at),
+        [await queries.proposal(at, name) for name in ("p-recorded", "p-tighter", "p-waits")],
+        await queries.agents(at),
+        await queries.runs(at),
+        await queries.run(at, "wf1-1"),
     ]
 
 
@@ -128,7 +139,7 @@ async def test_the_newest_moment_is_what_every_read_model_has_reached(growing: t
 
 async def test_a_read_model_that_is_behind_holds_the_newest_moment_back(growing: tuple[StoredDesk, Queries]) -> None:
     desk, queries = growing
-    await desk.grow(AsOf(END.tape, 100, END.ops))
+    await desk.grow(END._replace(ledger=100))
     await desk.grow(END, models=[model.name for model in READ_MODELS if model.name != "signals"])
     assert (await queries.newest()).at == END._replace(ledger=100)
 
@@ -159,9 +170,9 @@ async def test_the_stand_leafs_through_no_table_that_grows(
     """An index serves every moment: with tables this small PostgreSQL would rather read them, so it may not."""
     connection = await asyncpg.connect(postgres_server.dsn, server_settings={"search_path": golden_desk.store.schema})
     await connection.execute("SET enable_seqscan = off")
-    for at in (END, AsOf(END.tape // 3, END.ledger // 3, END.ops // 3)):
+    for at in (END, AsOf(*(stop // 3 for stop in END))):
         told = STATUS
-        for place, position in enumerate(at[:3], 1):
+        for place, position in enumerate(at, 1):
             told = told.replace(f"${place}", str(position))
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {told}"))
         assert "Seq Scan" not in plan
@@ -169,7 +180,9 @@ async def test_the_stand_leafs_through_no_table_that_grows(
     await connection.close()
 
 
-@pytest.mark.parametrize("sql", [ACCOUNT, STATUS, DECISIONS], ids=["account", "status", "decisions"])
+@pytest.mark.parametrize(
+    "sql", [ACCOUNT, STATUS, DECISIONS, PROPOSAL, PROPOSALS], ids="account status decisions proposal proposals".split()
+)
 def test_of_a_read_model_the_table_that_a_build_replaces_first_is_asked_first(sql: str) -> None:
     """Else the two may each hold a lock that the other one waits for."""
     asked = re.findall(r"(?:FROM|JOIN) (\w+)", sql)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.operations import (
+    AgentSilent,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
@@ -45,6 +46,9 @@ RESTARTED = ServiceRestarted(**at(3), version="0.2.1", attempt=1)
 LOST = FAILED.model_copy(update={"severity": Severity.CRITICAL, "recovery": Recovery.EMERGENCY_STOP})
 OPENED = BreakerOpened(**at(4), dependency="nats", failures=5, last_error="TimeoutError", open_seconds=30.0)
 HALF_OPEN, CLOSED = (BreakerHalfOpened(**at(5), dependency="nats"), BreakerClosed(**at(6), dependency="nats"))
+
+
+SILENT = AgentSilent(**at(9, "governance"), agent="codex", last_seen_ns=10**9)
 
 
 def test_a_service_that_failed_says_of_what_and_what_is_done() -> None:
@@ -107,12 +111,13 @@ def test_a_half_open_breaker_shows_its_own_reason_and_no_older_one() -> None:
 def test_everything_but_a_start_and_a_stop_is_an_incident() -> None:
     dropped = OpsEventsDropped(**at(7), count=7)
     facts = ops(
-        STARTED, FAILED, RESTARTED, OPENED, HALF_OPEN, CLOSED, dropped, ServiceStopped(**at(8), reason="finished")
-    )
+        STARTED, FAILED, RESTARTED, OPENED, HALF_OPEN, CLOSED, dropped, ServiceStopped(**at(8), reason="finished"),
+        SILENT,
+    )  # fmt: skip
     said = rows(MODEL, "incidents", facts)
     assert [(number, incident["type"]) for (number,), incident in said.items()] == [
         (4, "service_failed"), (6, "service_restarted"), (8, "breaker_opened"), (10, "breaker_half_opened"),
-        (12, "breaker_closed"), (14, "ops_events_dropped"),
+        (12, "breaker_closed"), (14, "ops_events_dropped"), (18, "agent_silent"),
     ]  # fmt: skip
     assert json.loads(said[(14,)]["content"]) == {"count": 7}
 
