@@ -4,29 +4,39 @@ sweep. It runs as a service of its own, or for one command in the process that a
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.governance_commands import Request, ask_governance, problem, serve_governance
 from adapters.jetstream import JetStreamLog
 from adapters.ops_log import OpsLog
 from adapters.permissions import GOVERNANCE
 from adapters.progress import is_running, only_one
+from adapters.testimony_log import testify
 from domain.agents import USER, Actor, refuse_unpermitted
 from domain.approval import Signed
 from domain.approvers import APPROVER_EVENT
+from domain.commands import Desk
 from domain.errors import Conflict, DeskError, InvalidInput, Refused
 from domain.gate import Draft
-from domain.operations import CommandRefused
+from domain.instructions import CancelRequested, Instruction
+from domain.operations import CommandRefused, OpsEvent
+from domain.ports import Log
+from domain.testimony import Testimony
+from domain.workflow import triggered_by
+from ops.agent_watch import AgentWatch, Heartbeat
 from ops.composition import open_documents, open_forge, open_log
-from ops.control import who
+from ops.control import Outcome, instruct, who
 from ops.effects import Effects
 from ops.gatekeeper import Gatekeeper, Receipt
 from ops.governance_views import VIEWS, run_view
 from ops.proposal_standing import Standings
+from ops.role_update import SAID
+from ops.services import halt_latch
 from ops.session import beside
 from ops.settings import Settings
 from ops.workflow_kinds import kinds
@@ -38,16 +48,22 @@ SERVICE = "governance"
 EVERYWHERE = "all"  # one service for all desks of a log
 SWEEP_EVERY_S = 1.0
 STANDBY_S = 1.0
+CONVERSATION = "conversation"
 
 Content = Mapping[str, Any]
 Handler = Callable[[Actor, Content], Awaitable[Content]]
+Say = Callable[[str, Instruction], Awaitable[Outcome]]  # a desk, an instruction for it
 
 
 class Governor:
-    """Every command to governance, on one log. `record` takes OPS events and must not block."""
+    """Every command to governance, on one log. `record` takes OPS events and must not block; `say` puts an instruction
+    on a desk's tape and waits for the engine's answer."""
 
-    def __init__(self, gate: Gatekeeper, workflows: Workflows, record: Callable[[CommandRefused], None]) -> None:
-        self.gate, self.workflows, self._record = gate, workflows, record
+    def __init__(
+        self, gate: Gatekeeper, workflows: Workflows, store: Log, record: Callable[[OpsEvent], None], say: Say
+    ) -> None:
+        self.gate, self.workflows, self._store, self._record, self._say = gate, workflows, store, record, say
+        self.agents = AgentWatch(record, gate.now_ns)
         self._handlers: dict[str, Handler] = {
             "ask": self._ask,
             "draft": self._draft,
@@ -57,6 +73,9 @@ class Governor:
             "apply": self._apply,
             "enrol": self._enrol,
             "run": self._run,
+            "record": self._testify,
+            "heartbeat": self._heartbeat,
+            "cancel": self._cancel,
         }
 
     async def handle(self, command: str, from_agent: bool, request: Request) -> Content:
@@ -105,8 +124,10 @@ class Governor:
 
     async def _ask(self, _: Actor, content: Content) -> Content:
         about = str(content.get("about", ""))
+        if about == "agents":
+            return self.agents.view(self.gate.state.active_roles())
         if about not in VIEWS:
-            raise InvalidInput(f"ask about {about[:60]!r}: there are {', '.join(VIEWS)}")
+            raise InvalidInput(f"ask about {about[:60]!r}: there are {', '.join([*VIEWS, 'agents'])}")
         if about == "proposal":
             await self.gate.present(str(content.get("proposal", "")))
         return VIEWS[about](self.gate.state, content, self.gate.now_ns())
@@ -132,10 +153,59 @@ class Governor:
     async def _run(self, actor: Actor, content: Content) -> Content:
         return await self.workflows.command(actor, content)
 
+    async def _testify(self, actor: Actor, content: Content) -> Content:
+        """Store what somebody says; a conversation that announces a responsibility starts a run, which waits for its
+        wording."""
+        said = _Said.model_validate(dict(content))
+        if said.run:
+            self.gate.state.run(said.run)
+        testimony = Testimony(
+            occurred_at_ns=self.gate.now_ns(), asserted_by=actor.name, role=actor.role.name if actor.role else "",
+            untrusted=actor.level != USER, **said.model_dump(exclude={"desk"}),
+        )  # fmt: skip
+        place = await testify(self._store, testimony)
+        kind = triggered_by(said.text) if said.category == CONVERSATION else None
+        run = await self.workflows.triggered(kind, said.text, said.desk, f"{SAID} {place}") if kind else None
+        return {"testimony": place, "run": run.name if run else None}
+
+    async def _heartbeat(self, actor: Actor, content: Content) -> Content:
+        self.agents.heard(actor, Heartbeat.model_validate(dict(content)))
+        return {"agent": actor.name, "again_within_s": self.gate.state.policy.heartbeat_ns // 1_000_000_000}
+
+    async def _cancel(self, actor: Actor, content: Content) -> Content:
+        """Take a working order back: that widens nothing, so no signature is needed."""
+        asked = _Cancel.model_validate(dict(content))
+        authority = actor.role.name if actor.role else "operator"
+        instruction = CancelRequested(
+            id=f"cancel-{uuid.uuid4().hex}", actor=actor.name, authority=authority, occurred_at_ns=0, order=asked.order
+        )
+        return (await self._say(asked.desk, instruction))._asdict()
+
+    async def sweep(self) -> None:
+        """Record what has expired and who is silent, and go on with what was begun."""
+        self.agents.sweep(self.gate.state.policy.heartbeat_ns)
+        await self.gate.sweep()
+
 
 class _Named(BaseModel):
     proposal: str
     reason: str = "withdrawn"
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    category: str
+    text: str
+    run: str = ""
+    desk: str = "main"
+
+
+class _Cancel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    desk: Desk
+    order: int = Field(ge=1)
 
 
 def _plain(receipt: Receipt) -> Content:
@@ -159,7 +229,12 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
         await gate.open(settings.environment)
         workflows = Workflows(gate, kinds(settings, gate, store, documents, forge))
-        yield Governor(gate, workflows, events.record), store
+
+        async def say(desk: str, instruction: Instruction) -> Outcome:
+            latch = halt_latch(settings.model_copy(update={"desk": desk}))
+            return await instruct(store, desk, instruction, latch)
+
+        yield Governor(gate, workflows, store, events.record, say), store
 
 
 async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
@@ -171,9 +246,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
                 serve_governance(store.connection, governor.handle),
             ):
                 ready()
-                await beside(
-                    _every(governor.gate.sweep), _every(governor.workflows.sweep)
-                )  # a long run delays no verdict
+                await beside(_every(governor.sweep), _every(governor.workflows.sweep))  # no run delays a verdict
         except Conflict as conflict:
             log.info("governance stands by: %s", conflict)
             await asyncio.sleep(STANDBY_S)

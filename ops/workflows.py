@@ -27,6 +27,8 @@ from ops.governance_views import run_view
 
 log = logging.getLogger("cdb.workflows")
 
+TRIGGERED_MAX = 20  # runs that words started and nobody has ended
+
 _ENDS: dict[str, Outcome] = {"rejected": "rejected", "expired": "abandoned", "withdrawn": "abandoned"}
 
 
@@ -171,11 +173,7 @@ class Workflows:
     async def start(self, actor: Actor, start: Start) -> Run:
         """A new run. Raises Refused when the actor's role does not lead this workflow."""
         state = self._gate.state
-        if actor.role and start.kind not in actor.role.workflows:
-            led = ", ".join(actor.role.workflows) or "none"
-            raise Refused(
-                "not_permitted", f"{actor.name} acts as {actor.role.name}, which leads {led}, {start.kind} not"
-            )
+        _refuse_foreign(actor, start.kind)
         if start.kind not in self._kinds:
             raise Refused("unknown_workflow", f"nothing does {start.kind} yet; there are {', '.join(self._kinds)}")
         if start.previous:
@@ -187,6 +185,16 @@ class Workflows:
         event = Run.empty(name).began(self._gate.now_ns(), actor.name, role=role, **content)
         await self._gate.store([event])
         return state.run(name)
+
+    async def triggered(self, kind: Workflow, said: str, desk: str, trigger: str) -> Run | None:
+        """The run that somebody's words start: one for the same words, and none beside as many as may wait."""
+        goal = said.strip()[:2_000]
+        open_runs = [run for run in self._gate.state.runs.values() if not run.closed]
+        known = next((run for run in open_runs if (run.start.kind, run.start.goal) == (kind, goal)), None)
+        waiting = sum(run.start.actor == GATE.name for run in open_runs)
+        if known or kind not in self._kinds or not goal or waiting >= TRIGGERED_MAX:
+            return known
+        return await self.start(GATE, Start(action="start", kind=kind, goal=goal, desk=desk, trigger=trigger))
 
     async def sweep(self) -> None:
         """Take every run as far as it goes."""
@@ -300,6 +308,7 @@ class Workflows:
         async with self._alone(give.run):
             run = self._gate.state.run(give.run)
             run.refuse_closed()
+            _refuse_foreign(actor, run.start.kind)
             if run.phase != "analysis" or not run.missing:
                 raise Refused("invalid_state", f"run {run.name} is in {run.phase} and waits for no input")
             says = f"{actor.name} gave {', '.join(sorted(give.input))}"
@@ -310,6 +319,7 @@ class Workflows:
     async def go(self, name: str, actor: Actor) -> Run:
         """Deliver what was approved, again where it failed. Raises Refused when it was not approved, or failed."""
         refuse_unpermitted(actor, "apply")
+        _refuse_foreign(actor, self._gate.state.run(name).start.kind)
         async with self._alone(name):
             run = await self._onward(name)  # a verdict of this moment, a document that moved
             run.refuse_closed()
@@ -332,6 +342,7 @@ class Workflows:
         async with self._alone(name):
             run = self._gate.state.run(name)
             run.refuse_closed()
+            _refuse_foreign(actor, run.start.kind)
             for proposal in run.proposals:
                 if self._gate.state.proposal(proposal).pending:
                     await self._gate.withdraw(proposal, GATE, f"run {name} was closed by {actor.name}"[:500])
@@ -350,6 +361,13 @@ class Workflows:
         report = self._kinds[run.start.kind].report(changed, proposals)
         await steps.store(lambda run: run.close(outcome, report, now_ns, actor.name))
         return steps.run
+
+
+def _refuse_foreign(actor: Actor, kind: Workflow) -> None:
+    """Raises Refused when the actor's role does not lead this workflow."""
+    if actor.role and kind not in actor.role.workflows:
+        led = ", ".join(actor.role.workflows) or "none"
+        raise Refused("not_permitted", f"{actor.name} acts as {actor.role.name}, which leads {led}, {kind} not")
 
 
 def _moved(proposal: Proposal) -> bool:

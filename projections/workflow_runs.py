@@ -86,7 +86,7 @@ def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
         after = _after(memory.runs[event.name], event)
     else:
         return
-    if isinstance(event, StepFinished):
+    if isinstance(event, StepFinished) and not event.missing:
         found = event.evidence
         said = (found.says, found.reference or None, found.untrusted, event.actor, event.mode, event.occurred_at_ns)
         yield Row(STEPS, (event.name, event.step), said)
