@@ -104,7 +104,7 @@ class StatusRefresh:
 
 def _services(status: Answer) -> str:
     rows = [f"{row['service']} {row['state']}" for row in status["services"]]
-    return f"{len(rows)} services: {', '.join(rows) or 'none'}; desk {status['state']}"[:20_000]
+    return f"{len(rows)} services{': ' if rows else ''}{', '.join(rows)}; desk {status['state']}"[:20_000]
 
 
 def _metrics(metrics: Sequence[Answer]) -> str:

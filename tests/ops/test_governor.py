@@ -1,0 +1,150 @@
+"""The commands that decide nothing: testimony, heartbeat, cancel; and what an announced responsibility starts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.governance_commands import Request
+from domain import testimony
+from domain.errors import InvalidInput, Refused
+from domain.operations import AgentSeen, AgentSilent, CommandRefused
+from ops.control import Outcome
+from ops.governance import Governor
+from ops.role_update import RoleUpdate
+from ops.workflows import TRIGGERED_MAX
+from tests.ops.governed import Governed
+
+SAID = "Der news-analyst ist jetzt offiziell dafür zuständig."
+
+
+class Office:
+    """A governor, what it records in OPS, and what it puts on tapes."""
+
+    def __init__(self, desk: Governed) -> None:
+        self.desk = desk
+        self.recorded: list[Any] = []
+        self.said: list[Any] = []
+        self.governor = Governor(desk.gate, desk.workflows, desk.log, self.recorded.append, self._say)
+
+    async def _say(self, desk: str, instruction: Any) -> Outcome:
+        self.said.append((desk, instruction))
+        return Outcome(instruction.id, "tape:7", f"{desk}:9", True, "")
+
+    async def ask(self, command: str, actor: str = "session-lead", **content: Any) -> Any:
+        return await self.governor.handle(command, bool(actor), Request(actor=actor, content=content))
+
+    def testimonies(self) -> list[tuple[str, testimony.Testimony]]:
+        stored = self.desk.log._stored["CALLS"]
+        return [(message.subject, testimony.Testimony.model_validate_json(message.data)) for message in stored]
+
+    def silent(self) -> list[AgentSilent]:
+        return [event for event in self.recorded if isinstance(event, AgentSilent)]
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> Office:
+    return Office(await Governed.open(tmp_path, lambda desk: {"WF3": RoleUpdate(desk.gate, desk.documents)}))
+
+
+async def test_a_testimony_stands_under_who_said_it_and_an_agents_is_untrusted(office):
+    told = await office.ask("record", "gemini", category="analysis", text="the spread widens at night")
+    await office.ask("record", "", category="conversation", text="noted")
+    [(subject, agents), (_, persons)] = office.testimonies()
+    assert subject == "calls.gemini.2026-09-21"
+    assert (agents.asserted_by, agents.role, agents.untrusted) == ("gemini", "gemini", True)
+    assert not persons.untrusted
+    assert told == {"testimony": "CALLS:1", "run": None}
+
+
+async def test_testimonies_of_one_actor_at_one_day_stand_behind_each_other(office):
+    for number in range(3):
+        await office.ask("record", category="analysis", text=f"number {number}")
+    assert [said.text for _, said in office.testimonies()] == ["number 0", "number 1", "number 2"]
+
+
+async def test_an_announced_responsibility_starts_one_run_that_waits_and_is_tainted(office):
+    first = await office.ask("record", "gemini", category="conversation", text=SAID)
+    again = await office.ask("record", "codex", category="conversation", text=SAID)
+    assert first["run"] == again["run"]
+    await office.desk.workflows.sweep()
+    run = office.desk.gate.state.run(first["run"])
+    assert (run.phase, run.start.trigger, run.taint) == ("analysis", "testimony CALLS:1", True)
+    assert "wording" in run.missing
+
+
+async def test_only_a_conversation_starts_a_run(office):
+    assert (await office.ask("record", category="analysis", text=SAID))["run"] is None
+    assert office.desk.gate.state.runs == {}
+
+
+async def test_words_start_no_more_runs_than_may_wait(office):
+    for number in range(TRIGGERED_MAX + 3):
+        await office.ask("record", "gemini", category="conversation", text=f"{SAID} {number}")
+    assert len(office.desk.gate.state.runs) == TRIGGERED_MAX
+    assert len(office.testimonies()) == TRIGGERED_MAX + 3
+
+
+async def test_a_testimony_about_no_run_is_refused(office):
+    with pytest.raises(Refused, match="there is no run"):
+        await office.ask("record", category="analysis", text="x", run="wf1-none")
+    with pytest.raises(InvalidInput, match="category"):
+        await office.ask("record", category="a.b", text="x")
+    assert office.testimonies() == []
+
+
+async def test_a_heartbeat_is_recorded_when_it_changes_and_silence_once(office):
+    for doing in ("looking", "looking", "writing"):
+        await office.ask("heartbeat", "gemini", state="working", doing=doing)
+    assert [event.doing for event in office.recorded] == ["looking", "writing"]
+    beat = office.desk.gate.state.policy.heartbeat_ns
+    last = office.desk.now
+    office.desk.now += 2 * beat
+    await office.governor.sweep()
+    assert office.silent() == []
+    office.desk.now += 2 * beat
+    await office.governor.sweep()
+    await office.governor.sweep()
+    [silent] = office.silent()
+    assert (silent.agent, silent.last_seen_ns) == ("gemini", last)
+    rows = {row["agent"]: row for row in (await office.ask("ask", about="agents"))["agents"]}
+    assert (rows["gemini"]["state"], rows["gemini"]["doing"]) == ("silent", "writing")
+    assert (rows["codex"]["state"], rows["codex"]["last_seen"]) == ("unknown", None)
+    await office.ask("heartbeat", "gemini", state="working", doing="writing")
+    assert isinstance(office.recorded[-1], AgentSeen), "it is back"
+
+
+async def test_a_person_has_no_heartbeat(office):
+    with pytest.raises(Refused, match="may not heartbeat"):
+        await office.ask("heartbeat", "", state="idle")
+
+
+async def test_an_order_is_cancelled_by_who_may_trade_without_a_signature(office):
+    told = await office.ask("cancel", "session-lead", desk="main", order=12)
+    [(desk, instruction)] = office.said
+    assert (desk, instruction.order, instruction.actor) == ("main", 12, "session-lead")
+    assert instruction.authority == "session-lead"
+    assert told["applied"]
+
+
+@pytest.mark.parametrize("actor", ["gemini", "system-architect", "nobody"])
+async def test_who_may_not_trade_cancels_nothing_and_that_is_recorded(office, actor):
+    with pytest.raises(Refused):
+        await office.ask("cancel", actor, desk="main", order=12)
+    assert office.said == []
+    assert isinstance(office.recorded[-1], CommandRefused)
+
+
+async def test_a_level_2_model_neither_starts_nor_delivers_a_run(office):
+    for action in ("start", "go", "close"):
+        with pytest.raises(Refused, match="may not run"):
+            await office.ask("run", "gemini", action=action, kind="WF3", goal="x", desk="main", run="x")
+
+
+async def test_mach_den_job_fertig_is_go(office):
+    run = await office.ask("run", "", action="start", kind="WF3", goal="retire", desk="main", input={"retire": "codex"})
+    name = (await office.desk.workflows.advance(run["run"])).name
+    with pytest.raises(Refused, match="only an approved one"):
+        await office.ask("run", "", action="Mach den Job fertig!", run=name)
+    await office.desk.decide(office.desk.gate.state.run(name))
+    assert (await office.ask("run", "", action="Mach den Job fertig!", run=name))["outcome"] == "delivered"
