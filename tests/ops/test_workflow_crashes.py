@@ -13,7 +13,7 @@ from ops.role_update import RoleUpdate
 from tests.ops.governed import Governed, Killed, events
 from tests.ops.test_status_refresh import Desk
 from tests.ops.test_status_refresh import kinds as status_refresh
-from tests.repositories import commits, dirty
+from tests.repositories import change, commits, dirty
 
 MANY = {"step_finished", "phase_entered"}  # a run has several of these
 
@@ -80,3 +80,51 @@ async def test_a_run_killed_at_any_decision_is_gone_on_with_and_done_once(tmp_pa
         for after in (False, True):
             desk = await whole(tmp_path / f"{number}-{after}", number, after, fast=fast, kind=kind)
             assert_once(desk, requests=requests, branch=branch, decisions=decisions)
+
+
+@pytest.mark.parametrize("killed", ["before the commit", "before the pull request", "behind the pull request"])
+async def test_a_delivery_killed_between_its_effects_is_gone_on_with_and_done_once(tmp_path, killed):
+    decisions = Counter(events(await whole(tmp_path / "plain")))
+    del decisions["proposal_applying"]
+    desk = await Governed.open(tmp_path / "killed", role_update)
+    run = await desk.start("WF3", input=dict(INPUT))
+    await desk.decide(run)
+    offer = desk.forge.open_pull_request
+
+    async def dies(*arguments: Any) -> Any:
+        if killed == "behind the pull request":
+            await offer(*arguments)
+        raise Killed
+
+    if killed == "before the commit":
+        desk.documents.commit = dies  # type: ignore[method-assign]
+    else:
+        desk.forge.open_pull_request = dies  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await desk.go(run)
+    desk = await desk.again()
+    await desk.gate.sweep()
+    await desk.workflows.sweep()
+    assert_once(desk, requests=1, branch="governance-update-20260921", decisions=decisions)
+
+
+async def test_a_document_that_another_changes_while_a_delivery_is_down_is_not_overwritten(tmp_path):
+    desk = await Governed.open(tmp_path, role_update)
+    run = await desk.start("WF3", input=dict(INPUT))
+    await desk.decide(run)
+
+    async def dies(*_: Any) -> Any:
+        raise Killed
+
+    desk.documents.commit = dies  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await desk.go(run)
+    desk = await desk.again()
+    await desk.documents.commit(await change(desk.documents, {"DECISION_LOG": "# DECISION LOG\n\nby hand\n"}))
+    await desk.gate.sweep()
+    await desk.workflows.sweep()
+    again = desk.run(run)
+    assert (again.phase, len(again.proposals)) == ("gate", 2)
+    await desk.decide(again)
+    await desk.go(again)
+    assert "by hand" in await desk.text("DECISION_LOG", desk.proposal(again).draft.command.publication.branch)
