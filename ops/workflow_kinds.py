@@ -2,12 +2,17 @@
 here."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from adapters.jetstream import JetStreamLog
 from domain.agents import Workflow
 from domain.documents import Documents, Forge
-from ops.gatekeeper import Gatekeeper
+from ops.dashboard_pictures import DashboardPictures, panel_links
+from ops.desk_sight import DeskSight
+from ops.gatekeeper import GATE, Gatekeeper
+from ops.role_update import RoleUpdate
 from ops.settings import Settings
+from ops.status_refresh import StatusRefresh
 from ops.workflows import Kind
 
 
@@ -15,4 +20,13 @@ def kinds(
     settings: Settings, gate: Gatekeeper, store: JetStreamLog, documents: Documents, forge: Forge
 ) -> Mapping[Workflow, Kind]:
     """By name."""
-    return {}
+    return {
+        "WF1": StatusRefresh(
+            gate,
+            documents,
+            DeskSight(settings),
+            DashboardPictures(settings, store, GATE.name),
+            partial(panel_links, settings),
+        ),
+        "WF3": RoleUpdate(gate, documents),
+    }
