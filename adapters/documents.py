@@ -68,6 +68,9 @@ class GitDocuments:
     async def diff(self, document: str, text: str, at: str | None = None) -> str:
         return await asyncio.to_thread(self._diff, document, text, at)
 
+    async def find(self, branch: str, key: str) -> Commit | None:
+        return await asyncio.to_thread(self._find, branch, key)
+
     async def commit(self, change: Change) -> Commit:
         return await asyncio.to_thread(self._commit, change)
 
@@ -99,6 +102,12 @@ class GitDocuments:
         documents.content_of(document, text)
         before = self._read(document, at)
         return documents.difference(documents.path_of(document), before.text if before else None, text)
+
+    def _find(self, branch: str, key: str) -> Commit | None:
+        with opened(self.path) as repository:
+            tip = tip_of(repository, branch_ref(documents.checked_branch(branch)))
+            standing = by_key(repository, tip, documents.checked_key(key)) if tip else None
+            return Commit(standing, branch, made=False) if standing else None
 
     # -- committing ----------------------------------------------------------------------------------------------------
 

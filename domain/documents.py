@@ -123,6 +123,9 @@ class Documents(Protocol):
     async def diff(self, document: str, text: str, at: str | None = None) -> str:
         """What `text` would change, as a unified diff; "" when nothing."""
 
+    async def find(self, branch: str, key: str) -> Commit | None:
+        """The commit of a branch that holds a key. Raises InvalidInput, Unavailable."""
+
     async def commit(self, change: Change) -> Commit:
         """Commit a change, or return the commit that holds its key already. Raises StaleBase, DirtyTree,
         NothingToChange, UnknownDocument, UnsafePath, NotADocument, InvalidInput, Unavailable."""

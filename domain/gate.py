@@ -209,12 +209,14 @@ def expired(governance: Governance, now_ns: int) -> list[Event]:
     ]
 
 
-def applying(governance: Governance, proposal: Proposal, standing: Standing, now_ns: int, actor: Actor) -> Event:
-    """Begin to apply. Raises Refused for what is not granted, whose time is over, or whose base moved since."""
+def applying(governance: Governance, proposal: Proposal, standing: Standing | None, now_ns: int, actor: Actor) -> Event:
+    """Begin to apply, or go on: then nothing needs to stand as it was. Raises Refused for what is not granted, whose
+    time is over, or whose base moved since."""
     refuse_unpermitted(actor, "apply")
     proposal.refuse_not_granted()
     assert proposal.presented is not None
-    if not proposal.effects and proposal.state != "applying":  # nothing of it was begun
+    if not proposal.begun:
+        assert standing is not None
         if proposal.expired(now_ns):
             raise Refused("expired", f"proposal {proposal.name} was granted and not applied in time; draft it again")
         if shown_of(proposal.draft, standing).sha256 != proposal.presented.shown_sha256:

@@ -246,6 +246,11 @@ class Proposal(Aggregate):
         """Does it wait for a verdict?"""
         return self.state in PENDING
 
+    @property
+    def begun(self) -> bool:
+        """Was some of it done, or may it have been?"""
+        return bool(self.effects) or self.state == "applying"
+
     def expired(self, now_ns: int) -> bool:
         """Is its time over, whether or not that was recorded?"""
         return now_ns >= self.draft.expires_at_ns

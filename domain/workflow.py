@@ -21,7 +21,7 @@ _NEXT: dict[Phase, frozenset[Phase]] = {
     "analysis": frozenset({"plan", "closed"}),
     "plan": frozenset({"gate", "closed"}),
     "gate": frozenset({"plan", "delivery", "closed"}),  # rejected, expired or stale: plan again
-    "delivery": frozenset({"observed", "gate", "closed"}),
+    "delivery": frozenset({"observed", "gate", "plan", "closed"}),  # stale as it was to be delivered: plan again
     "observed": frozenset({"gate", "closed"}),
     "closed": frozenset(),
 }
@@ -68,15 +68,23 @@ class RunStarted(_RunEvent):
 
 
 class StepFinished(_RunEvent):
-    """A line of the checklist is done."""
+    """A line of the checklist is done; or, with `missing`, it waits for what the evidence says. `given` is what the
+    run's input lacked, by whoever supplied it."""
 
     type: Literal["step_finished"] = "step_finished"
     step: str = Field(min_length=1, max_length=64)
     evidence: Evidence
+    missing: bool = False
+    given: dict[str, Any] = Field(default_factory=dict)
 
     def apply(self, aggregate: "Run") -> None:
-        aggregate.steps[self.step] = self.evidence
         aggregate.taint = aggregate.taint or self.evidence.untrusted
+        aggregate.given |= self.given
+        if self.missing:
+            aggregate.missing[self.step] = self.evidence
+        else:
+            aggregate.steps[self.step] = self.evidence
+            aggregate.missing.pop(self.step, None)
 
 
 class PhaseEntered(_RunEvent):
@@ -160,6 +168,8 @@ class Run(Aggregate):
         self.phase: Phase = "analysis"
         self.mode: Mode = "analysis"
         self.steps: dict[str, Evidence] = {}
+        self.missing: dict[str, Evidence] = {}
+        self.given: dict[str, Any] = {}
         self.proposals: list[str] = []
         self.milestones: list[tuple[str, str]] = []
         self.taint = False
@@ -172,6 +182,11 @@ class Run(Aggregate):
         return self.started
 
     @property
+    def input(self) -> dict[str, Any]:
+        """What the kind works on: as it began, and what was given since."""
+        return self.start.input | self.given
+
+    @property
     def checklist(self) -> list[tuple[str, bool]]:
         """Every line, and whether it is done."""
         return [(step, step in self.steps) for step in CHECKLISTS[self.start.kind]]
@@ -182,15 +197,28 @@ class Run(Aggregate):
             raise Refused("invalid_state", f"run {self.name} began already; start another one")
         return self.happen(RunStarted, now_ns, actor, mode="analysis", **content)
 
-    def finish_step(self, step: str, evidence: Evidence, now_ns: int, actor: str) -> StepFinished:
-        """Tick a line of the checklist. Raises Refused for a closed run and for a line that it does not have."""
+    def finish_step(
+        self,
+        step: str,
+        evidence: Evidence,
+        now_ns: int,
+        actor: str,
+        *,
+        missing: bool = False,
+        given: dict[str, Any] | None = None,
+    ) -> StepFinished:
+        """Tick a line of the checklist, or say what it waits for. Raises Refused for a closed run and for a line that
+        it does not have."""
         self.refuse_closed()
         lines = CHECKLISTS[self.start.kind]
         if step not in lines:
             raise Refused(
                 "unknown_step", f"run {self.name} ({self.start.kind}) has no step {step!r}; {', '.join(lines)}"
             )
-        return self.happen(StepFinished, now_ns, actor, mode=self.mode, step=step, evidence=evidence)
+        return self.happen(
+            StepFinished, now_ns, actor, mode=self.mode, step=step, evidence=evidence, missing=missing,
+            given=given or {},
+        )  # fmt: skip
 
     def enter(self, phase: Phase, now_ns: int, actor: str, *, proposal: str = "", reason: str = "") -> PhaseEntered:
         """Go to a phase. That a proposal is approved is checked by whoever calls. Raises Refused."""

@@ -6,8 +6,8 @@ and its event costs a look, never a second effect.
 
 from adapters.jetstream import JetStreamLog
 from domain.commands import OnTape, Publication, instruction_of
-from domain.documents import Change, Documents, Forge, StaleBase
-from domain.errors import InvalidInput, Unavailable
+from domain.documents import Change, DirtyTree, Documents, Forge
+from domain.errors import Conflict, InvalidInput, Unavailable
 from domain.proposal import Effect, Proposal
 from ops.control import Outcome, instruct
 from ops.services import halt_latch
@@ -43,9 +43,10 @@ class Effects:
             done.append(Effect(kind="instruction", reference=outcome.tape))
         if command.publication:
             try:
-                done += await self._publish(proposal, command.publication)
-            except (StaleBase, InvalidInput) as error:
-                raise Undone("publication", str(error), tuple(done), final=isinstance(error, InvalidInput)) from error
+                await self._publish(proposal, command.publication, done)
+            except (Conflict, DirtyTree, InvalidInput) as error:
+                final = isinstance(error, InvalidInput) and not done  # what was begun may be ended, once it is mended
+                raise Undone("publication", str(error), tuple(done), final=final) from error
         return tuple(done)
 
     async def _instruct(self, proposal: Proposal, command: OnTape) -> Outcome:
@@ -56,19 +57,28 @@ class Effects:
         except InvalidInput as error:
             raise Undone("engine_refused", str(error), (), final=True) from error
 
-    async def _publish(self, proposal: Proposal, publication: Publication) -> list[Effect]:
-        main = await self._documents.tip()
+    async def _publish(self, proposal: Proposal, publication: Publication, done: list[Effect]) -> None:
+        """Commit and offer it; each that stands is put behind `done` at once."""
         branch = publication.branch or await self._documents.main()
-        base = await self._documents.tip(branch) or main
-        change = Change(
-            branch, base or "", publication.documents, publication.message, AUTHOR,
-            proposal.draft.occurred_at_ns // SECOND, proposal.name,
-        )  # fmt: skip
-        commit = await self._documents.commit(change)
-        done = [Effect(kind="commit", reference=commit.id)]
+        commit = await self._documents.find(branch, proposal.name)
+        if commit is None:
+            base = await self._documents.tip(branch) or await self._documents.tip() or ""
+            await self._refuse_moved(publication, base, tuple(done))
+            change = Change(
+                branch, base, publication.documents, publication.message, AUTHOR,
+                proposal.draft.occurred_at_ns // SECOND, proposal.name,
+            )  # fmt: skip
+            commit = await self._documents.commit(change)
+        done.append(Effect(kind="commit", reference=commit.id))
         if request := publication.pull_request:
             opened = await self._forge.open_pull_request(
                 branch, await self._documents.main(), request.title, request.body, proposal.name
             )
             done.append(Effect(kind="pull_request", reference=opened.url))
-        return done
+
+    async def _refuse_moved(self, publication: Publication, base: str, done: tuple[Effect, ...]) -> None:
+        """A document is written whole, so it must be what the new text was made from."""
+        for name in publication.documents:
+            found = await self._documents.read(name, base)
+            if (found.blob if found else "") != publication.before.get(name, ""):
+                raise Undone("stale", f"document {name} has changed since this was drafted", done, final=True)

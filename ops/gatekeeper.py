@@ -64,7 +64,7 @@ class Gatekeeper:
         self.state = Governance()
         self._log, self._standings, self._effects = GovernanceLog(store), standings, effects
         self.now_ns, self._nonce = now_ns, nonce
-        self._turn = asyncio.Lock()
+        self._turn, self._storing = asyncio.Lock(), asyncio.Lock()
 
     async def open(self, environment: str) -> None:
         """Fold what stands; on an empty log governance is founded first. Raises Unavailable."""
@@ -80,10 +80,11 @@ class Gatekeeper:
         """Append and fold one decision. Raises Conflict when another one decided first: what stands is folded then."""
         if not events:
             return
-        try:
-            await self._log.append(events)
-        finally:
-            await self._log.catch_up(self.state)
+        async with self._storing:  # two folds of the same page would each take it
+            try:
+                await self._log.append(events)
+            finally:
+                await self._log.catch_up(self.state)
 
     # -- proposals -----------------------------------------------------------------------------------------------------
 
@@ -107,16 +108,38 @@ class Gatekeeper:
             return self.state.proposal(name)
 
     async def _present_again(self, proposal: Proposal) -> None:
-        standing = await self._standings.of(proposal.draft.command, self.state)
+        standing = await self._standing(proposal)
         again = copy.deepcopy(proposal)
         await self.store(gate.presented_again(again, standing, self.now_ns()))
+
+    async def _standing(self, proposal: Proposal) -> gate.Standing:
+        """What stands of what a waiting proposal changes. One whose documents moved can no longer be what was drafted:
+        it is withdrawn. Raises Refused."""
+        try:
+            return await self._standings.of(proposal.draft.command, self.state)
+        except Refused as refused:
+            if refused.code == "stale" and proposal.pending:
+                await self.store([gate.withdrawn(self.state, proposal.name, GATE, str(refused)[:500], self.now_ns())])
+            raise
+
+    async def refuse_moved(self, name: str) -> None:
+        """Withdraw a waiting proposal whose documents moved, and raise Refused."""
+        async with self._turn:
+            proposal = self.state.proposal(name)
+            if proposal.pending and (publication := proposal.draft.command.publication):
+                try:
+                    await self._standings.refuse_moved(publication)
+                except Refused as refused:
+                    why = str(refused)[:500]
+                    await self.store([gate.withdrawn(self.state, name, GATE, why, self.now_ns())])
+                    raise
 
     async def decide(self, signed: Signed) -> Receipt:
         """Take a signed verdict. What it approves is applied at once, unless a workflow run delivers it. Raises
         Refused."""
         async with self._turn:
             proposal = self.state.proposal(signed.body.proposal)
-            standing = await self._standings.of(proposal.draft.command, self.state)
+            standing = await self._standing(proposal)
             try:
                 verdict = gate.decided(self.state, signed, standing, self.now_ns())
             except Refused as refused:
@@ -143,9 +166,7 @@ class Gatekeeper:
 
     async def sweep(self) -> list[str]:
         """Record what has expired, and go on with what was begun. Returns the names that were touched."""
-        async with self._turn:
-            over = gate.expired(self.state, self.now_ns())
-            await self.store(over)
+        over = await self.expire()
         begun = [
             proposal.name
             for proposal in self.state.proposals.values()
@@ -156,7 +177,14 @@ class Gatekeeper:
                 await self.apply(name, GATE)
             except DeskError as error:
                 log.error("proposal %s is not applied yet: %s", name, error)
-        return [event.name for event in over] + begun
+        return over + begun
+
+    async def expire(self) -> list[str]:
+        """Record what has expired. Returns the names."""
+        async with self._turn:
+            over = gate.expired(self.state, self.now_ns())
+            await self.store(over)
+        return [event.name for event in over]
 
     # -- applying ------------------------------------------------------------------------------------------------------
 
@@ -167,8 +195,9 @@ class Gatekeeper:
             proposal = self.state.proposal(name)
             if proposal.state == "applied":
                 return self._receipt(proposal)
+            self._refuse_undelivered(proposal)
             try:
-                standing = await self._standings.of(proposal.draft.command, self.state)
+                standing = None if proposal.begun else await self._standings.of(proposal.draft.command, self.state)
                 begun = gate.applying(self.state, copy.deepcopy(proposal), standing, self.now_ns(), actor)
             except Refused as refused:
                 if refused.code in ("stale", "expired"):
@@ -176,6 +205,12 @@ class Gatekeeper:
                 raise
             await self.store([begun])
             return await self._carry_out(name)
+
+    def _refuse_undelivered(self, proposal: Proposal) -> None:
+        """What a run proposed is done by its delivery alone. Raises Refused."""
+        run = proposal.draft.run
+        if run and not proposal.begun and self.state.run(run).phase not in ("delivery", "observed"):
+            raise Refused("invalid_state", f"proposal {proposal.name} is delivered by its run: `cdb workflow go {run}`")
 
     async def _carry_out(self, name: str) -> Receipt:
         proposal = self.state.proposal(name)

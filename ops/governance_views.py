@@ -90,8 +90,9 @@ def run_view(run: Run) -> Answer:
         "previous": run.start.previous or None,
         "trigger": run.start.trigger,
         "checklist": [
-            {"step": step, "done": done, **(run.steps[step].model_dump() if done else {})}
+            {"step": step, "done": done, "missing": step in run.missing, **(found.model_dump() if found else {})}
             for step, done in run.checklist
+            for found in [run.missing.get(step) or run.steps.get(step)]
         ],
         "milestones": [{"name": name.upper(), "reference": reference} for name, reference in run.milestones],
         "report": run.closed.report if run.closed else None,

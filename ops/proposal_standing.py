@@ -113,15 +113,19 @@ class Standings:
     async def _published(self, publication: Publication, before: Before) -> tuple[Before, dict[str, str]]:
         """The documents as they stand on the main branch, and what the publication changes. Raises Refused when they
         are not what it was made from."""
+        stands = await self.refuse_moved(publication)
+        diffs = {name: await self._documents.diff(name, text) for name, text in publication.documents.items()}
+        return before.model_copy(update={"documents": stands}), diffs
+
+    async def refuse_moved(self, publication: Publication) -> dict[str, str]:
+        """The documents' blob hashes. Raises Refused when they are not what the publication was made from."""
         stands: dict[str, str] = {}
-        diffs: dict[str, str] = {}
-        for name, text in publication.documents.items():
+        for name in publication.documents:
             found = await self._documents.read(name)
             stands[name] = found.blob if found else ""
             if publication.before.get(name, "") != stands[name]:
                 raise Refused("stale", f"document {name} has changed since this was drafted; draft it from what stands")
-            diffs[name] = await self._documents.diff(name, text)
-        return before.model_copy(update={"documents": stands}), diffs
+        return stands
 
 
 def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape) -> Found:

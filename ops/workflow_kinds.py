@@ -7,6 +7,7 @@ from adapters.jetstream import JetStreamLog
 from domain.agents import Workflow
 from domain.documents import Documents, Forge
 from ops.gatekeeper import Gatekeeper
+from ops.role_update import RoleUpdate
 from ops.settings import Settings
 from ops.workflows import Kind
 
@@ -15,4 +16,6 @@ def kinds(
     settings: Settings, gate: Gatekeeper, store: JetStreamLog, documents: Documents, forge: Forge
 ) -> Mapping[Workflow, Kind]:
     """By name."""
-    return {}
+    return {
+        "WF3": RoleUpdate(gate, documents),
+    }

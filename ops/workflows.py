@@ -9,37 +9,51 @@ import asyncio
 import copy
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.agents import Actor, Workflow
+from domain.agents import USER, Actor, Workflow, refuse_unpermitted
 from domain.aggregate import Event
 from domain.errors import DeskError, Refused
 from domain.gate import Draft
-from domain.proposal import Proposal
-from domain.workflow import Outcome, Run, is_go
+from domain.presentation import title
+from domain.proposal import Proposal, ProposalWithdrawn
+from domain.tape import utc
+from domain.workflow import Evidence, Milestone, Outcome, Phase, Run, is_go
 from ops.gatekeeper import GATE, Gatekeeper
 from ops.governance_views import run_view
 
 log = logging.getLogger("cdb.workflows")
+
+_ENDS: dict[str, Outcome] = {"rejected": "rejected", "expired": "abandoned", "withdrawn": "abandoned"}
 
 
 class Kind(Protocol):
     """What a workflow does. Each method may be called again for the same run: what is stored is not done again."""
 
     async def analyse(self, run: Run, steps: "Steps") -> None:
-        """Finish the checklist's lines up to the proposal; only look, change nothing."""
+        """Finish the checklist's lines up to the proposal; only look, change nothing. Raises Waits for what is
+        missing."""
 
     async def plan(self, run: Run) -> Draft | None:
         """What to propose; None: there is nothing to do, and the run closes so."""
 
     async def delivered(self, run: Run, proposal: Proposal, steps: "Steps") -> None:
-        """Finish the lines behind delivery and record the milestone."""
+        """Finish the lines behind delivery and record the milestone. With every line but `report` done the run is
+        closed; else it stays observed until the last one is finished and it is advanced."""
 
     def report(self, run: Run, proposals: Sequence[Proposal]) -> str:
         """Markdown that links every decision."""
+
+
+class Waits(Exception):
+    """A line of the checklist cannot be finished until somebody gives what its text says is missing."""
+
+    def __init__(self, step: str, missing: str, *, untrusted: bool = False) -> None:
+        super().__init__(missing)
+        self.step, self.evidence = step, Evidence(says=missing, untrusted=untrusted)
 
 
 class Steps:
@@ -53,11 +67,39 @@ class Steps:
         """The run as it stands."""
         return self._gate.state.run(self._run)
 
-    async def store(self, change: "Any") -> None:
+    async def store(self, change: "Callable[[Run], Event]") -> None:
         """`change(run)` makes one event on a copy of the run."""
         changed = copy.deepcopy(self.run)
-        event: Event = change(changed)
-        await self._gate.store([event])
+        await self._gate.store([change(changed)])
+
+    async def finish(self, step: str, says: str, reference: str = "", *, untrusted: bool = False) -> None:
+        """Tick a line; said again it is not stored again."""
+        evidence = Evidence(says=says, reference=reference, untrusted=untrusted)
+        if self.run.steps.get(step) != evidence:
+            await self.store(lambda run: run.finish_step(step, evidence, self._gate.now_ns(), GATE.name))
+
+    async def wait(self, waits: Waits) -> None:
+        """Say what a line waits for, where it does not say so already."""
+        if self.run.missing.get(waits.step) != waits.evidence:
+            said = waits.evidence
+            await self.store(
+                lambda run: run.finish_step(waits.step, said, self._gate.now_ns(), GATE.name, missing=True)
+            )
+
+    async def give(self, step: str, evidence: Evidence, given: dict[str, Any], actor: Actor) -> None:
+        """Take what the run lacked."""
+        now_ns = self._gate.now_ns()
+        await self.store(lambda run: run.finish_step(step, evidence, now_ns, actor.name, given=given))
+
+    async def reach(self, kind: type[Milestone], reference: str) -> None:
+        """Record a milestone, once."""
+        if kind.model_fields["type"].default not in [name for name, _ in self.run.milestones]:
+            await self.store(lambda run: run.reach(kind, reference, self._gate.now_ns(), GATE.name))
+
+    async def enter(self, phase: Phase, actor: Actor = GATE, *, proposal: str = "", reason: str = "") -> None:
+        """Go to another phase."""
+        now_ns = self._gate.now_ns()
+        await self.store(lambda run: run.enter(phase, now_ns, actor.name, proposal=proposal, reason=reason[:2_000]))
 
 
 class Start(BaseModel):
@@ -74,30 +116,68 @@ class Start(BaseModel):
     input: dict[str, Any] = Field(default_factory=dict)
 
 
+class Give(BaseModel):
+    """What a waiting run lacked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Literal["give"]
+    run: str
+    input: dict[str, Any] = Field(min_length=1)
+
+
+class Close(BaseModel):
+    """End a run. Without an outcome it is what its phase says: failed in delivery, else abandoned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Literal["close"]
+    run: str
+    outcome: Literal["nothing_to_do", "failed", "abandoned"] | None = None
+
+
 class Workflows:
     """Every run of a log."""
 
     def __init__(self, gate: Gatekeeper, kinds: Mapping[Workflow, Kind]) -> None:
         self._gate, self._kinds = gate, kinds
         self._advancing: dict[str, asyncio.Lock] = {}
+        self._told: dict[str, str] = {}  # the last problem of each run, told once
+        self._phases: dict[Phase, Callable[[Run, Kind, Steps], Any]] = {
+            "analysis": self._analyse,
+            "plan": self._plan,
+            "gate": self._judge,
+            "delivery": self._deliver,
+            "observed": self._observe,
+        }
 
     async def command(self, actor: Actor, content: Mapping[str, Any]) -> Mapping[str, Any]:
-        """start, advance, go (or a phrase that means it), close. Raises Refused, InvalidInput."""
+        """start, give, advance, go (or a phrase that means it), close. Raises Refused, InvalidInput."""
         action = str(content.get("action", ""))
+        name = str(content.get("run", ""))
         if action == "start":
             return run_view(await self.start(actor, Start.model_validate(dict(content))))
-        name = str(content.get("run", ""))
+        if action == "give":
+            return run_view(await self.give(Give.model_validate(dict(content)), actor))
         if action == "advance":
             return run_view(await self.advance(name))
         if action == "go" or is_go(action):
             return run_view(await self.go(name, actor))
         if action == "close":
-            return run_view(await self.close(name, "abandoned", actor))
-        raise Refused("unknown_action", f"a run takes start, advance, go and close, not {action[:60]!r}")
+            asked = Close.model_validate(dict(content))
+            return run_view(await self.close(asked.run, asked.outcome, actor))
+        raise Refused("unknown_action", f"a run takes start, give, advance, go and close, not {action[:60]!r}")
 
     async def start(self, actor: Actor, start: Start) -> Run:
-        """A new run; the same start by the same actor at the same position of the log is the same run."""
+        """A new run. Raises Refused when the actor's role does not lead this workflow."""
         state = self._gate.state
+        if actor.role and start.kind not in actor.role.workflows:
+            led = ", ".join(actor.role.workflows) or "none"
+            raise Refused(
+                "not_permitted", f"{actor.name} acts as {actor.role.name}, which leads {led}, {start.kind} not"
+            )
+        if start.kind not in self._kinds:
+            raise Refused("unknown_workflow", f"nothing does {start.kind} yet; there are {', '.join(self._kinds)}")
         if start.previous:
             state.run(start.previous)
         seed = f"{actor.name}:{start.model_dump_json()}:{state.position}"
@@ -110,66 +190,174 @@ class Workflows:
 
     async def sweep(self) -> None:
         """Take every run as far as it goes."""
-        for run in [run for run in self._gate.state.runs.values() if run.phase in ("analysis", "plan", "gate")]:
+        for run in [run for run in self._gate.state.runs.values() if run.phase != "closed"]:
             try:
                 await self.advance(run.name)
+                self._told.pop(run.name, None)
             except DeskError as error:
-                log.error("run %s does not go on: %s", run.name, error)
+                if self._told.get(run.name) != str(error):
+                    log.error("run %s does not go on: %s", run.name, error)
+                    self._told[run.name] = str(error)
 
     async def advance(self, name: str) -> Run:
         """As far as it goes without a person. Raises Refused, Unavailable."""
-        async with self._advancing.setdefault(name, asyncio.Lock()):
-            run, steps = self._gate.state.run(name), Steps(self._gate, name)
-            kind = self._kinds[run.start.kind]
-            if run.phase == "analysis":
-                await kind.analyse(run, steps)
-                await steps.store(lambda run: run.enter("plan", self._gate.now_ns(), GATE.name))
-            if self._gate.state.run(name).phase == "plan":
-                await self._plan(name, kind, steps)
-            if self._gate.state.run(name).phase == "gate":
-                await self._judged(name)
-            return self._gate.state.run(name)
+        async with self._alone(name):
+            return await self._onward(name)
 
-    async def _plan(self, name: str, kind: Kind, steps: Steps) -> None:
-        run = self._gate.state.run(name)
-        draft = await kind.plan(run)
-        if draft is None:
-            await self.close(name, "nothing_to_do", GATE)
+    def _alone(self, name: str) -> asyncio.Lock:
+        return self._advancing.setdefault(name, asyncio.Lock())
+
+    async def _onward(self, name: str) -> Run:
+        """Phase after phase, until one waits."""
+        steps = Steps(self._gate, name)
+        while (run := steps.run).phase in self._phases:
+            before = run.phase
+            kind = self._kinds.get(run.start.kind)
+            if kind is None:  # of a build that has it
+                return run
+            await self._phases[before](run, kind, steps)
+            if steps.run.phase == before:
+                break
+        return steps.run
+
+    async def _analyse(self, run: Run, kind: Kind, steps: Steps) -> None:
+        try:
+            await kind.analyse(run, steps)
+        except Waits as waits:
+            await steps.wait(waits)
+        else:
+            await steps.enter("plan")
+
+    async def _plan(self, run: Run, kind: Kind, steps: Steps) -> None:
+        """Propose, once: what was drafted before a crash is found."""
+        own = [p for p in self._gate.state.proposals.values() if p.drafted and p.draft.run == run.name]
+        drafted = next((proposal.name for proposal in own if proposal.name not in run.proposals), None)
+        if drafted is None:
+            draft = await kind.plan(run)
+            if draft is None:
+                await self._end(run.name, "nothing_to_do", GATE)
+                return
+            start = run.start
+            actor = self._gate.state.actor(start.actor, start.role) if start.role else Actor(start.actor, USER)
+            drafted = (await self._gate.draft(draft.model_copy(update={"run": run.name}), actor)).proposal
+            other = self._gate.state.proposal(drafted).draft.run
+            if other != run.name:
+                raise Refused(
+                    "duplicate", f"proposal {drafted} of {other or 'no run'} asks for the same; decide it first"
+                )
+        line = "draft" if run.start.kind == "WF1" else "proposal"
+        await steps.finish(line, title(self._gate.state.proposal(drafted).draft.command), drafted)
+        await steps.enter("gate", proposal=drafted)
+
+    async def _judge(self, run: Run, kind: Kind, steps: Steps) -> None:
+        """A verdict against it ends the run; documents that moved mean another proposal."""
+        proposal = self._proposed(run)
+        if proposal.pending and proposal.expired(self._gate.now_ns()):
+            await self._gate.expire()
+        try:
+            await self._gate.refuse_moved(proposal.name)
+        except Refused as refused:
+            if refused.code != "stale":
+                raise
+        verdict = proposal.verdict
+        if isinstance(verdict, ProposalWithdrawn) and verdict.actor == GATE.name:
+            await steps.enter("plan", reason=verdict.reason)
+        elif proposal.state in _ENDS:
+            await self._end(run.name, _ENDS[proposal.state], GATE)
+
+    async def _deliver(self, run: Run, kind: Kind, steps: Steps) -> None:
+        """Go on with what `go` began. What failed waits for another `go`, or for the end."""
+        proposal = self._proposed(run)
+        if proposal.state in ("approved", "cleared", "applying"):
+            await self._gate.apply(proposal.name, GATE)
+        elif _moved(proposal):
+            assert proposal.failed
+            await steps.enter("plan", reason=proposal.failed.reason)
             return
-        actor = self._gate.state.actor(run.start.actor, run.start.role) if run.start.role else GATE
-        receipt = await self._gate.draft(draft.model_copy(update={"run": name}), actor)
-        await steps.store(lambda run: run.enter("gate", self._gate.now_ns(), GATE.name, proposal=receipt.proposal))
+        if proposal.state not in ("applied", "rolled_back"):
+            return
+        await steps.finish("approval", _verdict(proposal), proposal.name)
+        await kind.delivered(steps.run, proposal, steps)
+        if not steps.run.closed:
+            await steps.enter("observed")
 
-    async def _judged(self, name: str) -> None:
-        """A verdict against it ends the run."""
-        run = self._gate.state.run(name)
-        proposal = self._gate.state.proposal(run.proposals[-1])
-        outcomes: dict[str, Outcome] = {"rejected": "rejected", "expired": "abandoned", "withdrawn": "abandoned"}
-        if proposal.state in outcomes:
-            await self.close(name, outcomes[proposal.state], GATE)
+    async def _observe(self, run: Run, kind: Kind, steps: Steps) -> None:
+        """The end, once every line but the report is done."""
+        if all(done or step == "report" for step, done in run.checklist):
+            await self._end(run.name, "delivered", GATE)
+
+    def _proposed(self, run: Run) -> Proposal:
+        return self._gate.state.proposal(run.proposals[-1])
+
+    # -- by command ----------------------------------------------------------------------------------------------------
+
+    async def give(self, give: Give, actor: Actor) -> Run:
+        """Take what a run waits for. Raises Refused when it waits for nothing."""
+        async with self._alone(give.run):
+            run = self._gate.state.run(give.run)
+            run.refuse_closed()
+            if run.phase != "analysis" or not run.missing:
+                raise Refused("invalid_state", f"run {run.name} is in {run.phase} and waits for no input")
+            says = f"{actor.name} gave {', '.join(sorted(give.input))}"
+            evidence = Evidence(says=says[:2_000], untrusted=actor.level != USER)
+            await Steps(self._gate, run.name).give(next(iter(run.missing)), evidence, give.input, actor)
+        return await self.advance(give.run)
 
     async def go(self, name: str, actor: Actor) -> Run:
-        """Deliver what was approved. Raises Refused when it was not."""
-        async with self._advancing.setdefault(name, asyncio.Lock()):
-            run, steps = self._gate.state.run(name), Steps(self._gate, name)
+        """Deliver what was approved, again where it failed. Raises Refused when it was not approved, or failed."""
+        refuse_unpermitted(actor, "apply")
+        async with self._alone(name):
+            run = await self._onward(name)  # a verdict of this moment, a document that moved
             run.refuse_closed()
-            if run.phase not in ("gate", "delivery"):
+            if run.phase not in ("gate", "delivery", "observed"):
                 raise Refused("invalid_state", f"run {name} is in {run.phase}, it waits for no delivery")
-            proposal = self._gate.state.proposal(run.proposals[-1])
+            proposal = self._proposed(run)
             proposal.refuse_not_delivered()
             if run.phase == "gate":
-                await steps.store(
-                    lambda run: run.enter("delivery", self._gate.now_ns(), actor.name, proposal=proposal.name)
-                )
-            await self._gate.apply(proposal.name, actor)
-            kind = self._kinds[run.start.kind]
-            await kind.delivered(self._gate.state.run(name), self._gate.state.proposal(proposal.name), steps)
-        return self._gate.state.run(name)
+                await Steps(self._gate, name).enter("delivery", actor, proposal=proposal.name)
+            if run.phase == "delivery":
+                try:
+                    await self._gate.apply(proposal.name, actor)
+                except Refused:
+                    if not _moved(proposal):
+                        raise
+            return await self._onward(name)
 
-    async def close(self, name: str, outcome: Outcome, actor: Actor) -> Run:
-        """End a run with its report."""
-        run = self._gate.state.run(name)
+    async def close(self, name: str, outcome: Outcome | None, actor: Actor) -> Run:
+        """End a run; a proposal of it that waits is withdrawn. Raises Refused."""
+        async with self._alone(name):
+            run = self._gate.state.run(name)
+            run.refuse_closed()
+            for proposal in run.proposals:
+                if self._gate.state.proposal(proposal).pending:
+                    await self._gate.withdraw(proposal, GATE, f"run {name} was closed by {actor.name}"[:500])
+            chosen: Outcome = outcome or ("failed" if run.phase == "delivery" else "abandoned")
+            return await self._end(name, chosen, actor)
+
+    async def _end(self, name: str, outcome: Outcome, actor: Actor) -> Run:
+        """The report, and the end."""
+        steps = Steps(self._gate, name)
+        await steps.finish("report", f"the run ends: {outcome}")
+        run = steps.run
         proposals = [self._gate.state.proposal(proposal) for proposal in run.proposals]
-        report = self._kinds[run.start.kind].report(run, proposals)
-        await Steps(self._gate, name).store(lambda run: run.close(outcome, report, self._gate.now_ns(), actor.name))
-        return self._gate.state.run(name)
+        now_ns = self._gate.now_ns()
+        changed = copy.deepcopy(run)
+        changed.close(outcome, "-", now_ns, actor.name)  # the report is of a run that is over
+        report = self._kinds[run.start.kind].report(changed, proposals)
+        await steps.store(lambda run: run.close(outcome, report, now_ns, actor.name))
+        return steps.run
+
+
+def _moved(proposal: Proposal) -> bool:
+    """Was nothing of it done because what it changes had moved, or its time was over?"""
+    failed = proposal.failed
+    return bool(
+        proposal.state == "failed" and failed and failed.final and not failed.effects
+        and failed.code in ("stale", "expired")
+    )  # fmt: skip
+
+
+def _verdict(proposal: Proposal) -> str:
+    verdict = proposal.verdict
+    assert verdict is not None
+    return f"{verdict.type.removeprefix('proposal_')} at {utc(verdict.occurred_at_ns)} by {verdict.actor}"
