@@ -2,7 +2,7 @@
 that is surely better is proposed with what it promises, and once it runs, the promise is held against what came of it.
 """
 
-from itertools import count
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,16 +23,19 @@ from domain.tape import utc
 from domain.widening import strategy_widens
 from domain.workflow import Run, SignalTuningPrCreated, SignalTuningProposalCreated
 from gateways.standing import Activation, Standing, read_standing
+from ops import run_report
 from ops import tuning_documents as texts
 from ops.background import Background
 from ops.gatekeeper import Gatekeeper
 from ops.ledger_reader import LedgerReader
+from ops.publications import free_branch, publication
 from ops.tuning import Asked, Tuning, observed, tune
 from ops.verdicts import Verdicts
 from ops.warm import warmed_up
 from ops.workflows import Steps, Waits
 
 MESSAGE = "Signal Engine parameter tuning: increase trade frequency under controlled risk"
+BRANCH = "signal-tuning"
 RISK = "Risikomanagement_Logic"
 LOOK_EVERY = 10  # approved signals; a promise is judged by 30 trades, a drawdown earlier
 LISTED_MAX = 100  # candidates that a pull request can show
@@ -64,15 +67,15 @@ class SignalTuning:
 
     async def analyse(self, run: Run, steps: Steps) -> None:
         """What stands, then what the history says of its neighbours. What cannot be tuned is a finding too."""
-        if "replay" in run.steps:
+        if "replay" in run.steps and "proposal" in run.steps["replay"].content:
             return
         try:
-            wanted = Wanted.model_validate(run.start.input)
+            wanted = Wanted.model_validate(run.input)
             stands = await self._standing(run.start.desk)
             active = stands.strategies.get(wanted.strategy)
             named = f"{active.strategy}@{active.version} on {', '.join(active.symbols)}" if active else "not active"
-            parameters = {"parameters": active.parameters} if active else {}
-            await steps.finish("parameters", f"Strategy {wanted.strategy} of desk {run.start.desk}: {named}.")
+            says = f"Strategy {wanted.strategy} of desk {run.start.desk}: {named}."
+            await steps.finish("parameters", says, content={"parameters": active.parameters} if active else {})
             found = await self._background.result(run.name, lambda: self._tuned(run, wanted))
         except ValidationError as error:
             await _cannot(steps, problem(error))
@@ -82,9 +85,9 @@ class SignalTuning:
             if found is None:
                 raise Waits("replay", f"The history is being replayed under up to {wanted.candidates} candidates.")
             proposal = found.proposal.model_dump(mode="json") if found.proposal else None
-            content = {"proposal": proposal, "table": texts.variants(found), **parameters}
-            says = f"{found.judgement.says}\n\n{content['table']}"
-            await steps.finish("replay", says[:20_000], f"sha256:{found.evidence.tape_sha256}", content=content)
+            content = {"proposal": proposal, "table": texts.variants(found)}
+            at = f"sha256:{found.evidence.tape_sha256}"
+            await steps.finish("replay", found.judgement.says, at, content=content)
 
     async def _tuned(self, run: Run, wanted: Wanted) -> Tuning:
         def go_on(done: int, total: int) -> None:
@@ -109,46 +112,25 @@ class SignalTuning:
             "strategy": tuned.strategy, "version": tuned.handler_version, "parameters": tuned.proposed_parameters,
             "symbols": active.symbols if active else tuned.symbols,
         }  # fmt: skip
-        publication = await self._publication(run, tuned, _widens(wanted, active, stands))
+        published = await self._publication(run, tuned, _widens(wanted, active, stands))
         return Draft(
-            command=ActivateStrategy(desk=desk, **wanted, publication=publication),
-            reason=f"Run {run.name}: {run.steps['replay'].says.partition(chr(10))[0]}"[:4_000],
+            command=ActivateStrategy(desk=desk, **wanted, publication=published),
+            reason=run.steps["replay"].says[:4_000],
             effects=tuned.effects,
             rollback=_back_to(active, tuned.strategy, desk),
         )
 
     async def _publication(self, run: Run, tuned: tuning.Proposal, widens: list[str]) -> Publication:
-        name, day = f"strategies/{tuned.strategy}.json", utc(self._gate.now_ns())[:10]
-        written = {name: texts.configuration(run.start.desk, tuned, run.name)}
-        stood = {name: await self._documents.read(name)}
+        now_ns = self._gate.now_ns()
+        written = {f"strategies/{tuned.strategy}.json": texts.configuration(run.start.desk, tuned, run.name)}
         if widens:
-            stood[RISK] = risk = await self._documents.read(RISK)
-            written[RISK] = texts.with_risk_section(risk.text if risk else "", tuned, widens, run.name, day)
-        replayed = run.steps["replay"]
-        body = texts.pull_request(tuned, replayed.content["table"], run.start.goal, run.name)
-        return Publication(
-            documents=written,
-            before={document: text.blob if text else "" for document, text in stood.items()},
-            message=MESSAGE,
-            branch=await self._branch(run, day),
-            pull_request=PullRequestText(title=MESSAGE, body=body),
-        )
-
-    async def _branch(self, run: Run, day: str) -> str:
-        """The first name of the day that no branch has, and no proposal that may still make one."""
-        proposals = [proposal for proposal in self._gate.state.proposals.values() if proposal.drafted]
-        taken = {
-            publication.branch
-            for proposal in proposals
-            if (publication := proposal.draft.command.publication)
-            and proposal.state not in ("rejected", "expired", "withdrawn")
-        }
-        first = f"signal-tuning-{day.replace('-', '')}"
-        for number in count(1):
-            name = first if number == 1 else f"{first}-{number}"
-            if name not in taken and await self._documents.tip(name) is None:
-                return name
-        raise AssertionError
+            risk = await self._documents.read(RISK)
+            stands = risk.text if risk else ""
+            written[RISK] = texts.with_risk_section(stands, tuned, widens, run.name, utc(now_ns)[:10])
+        table = run.steps["replay"].content["table"]
+        request = PullRequestText(title=MESSAGE, body=texts.pull_request(tuned, table, run.start.goal, run.name))
+        branch = await free_branch(self._documents, self._gate.state, BRANCH, run.name, now_ns)
+        return await publication(self._documents, written, MESSAGE, branch, request)
 
     # -- gate and delivery ---------------------------------------------------------------------------------------------
 
@@ -174,7 +156,8 @@ class SignalTuning:
         if found := steps.run.steps.get("observation"):
             request = await self._forge.find(proposal.name)
             if request:
-                await self._forge.comment(request.number, found.says, f"{run.name}.observation")
+                says = texts.observation(found, proposal)
+                await self._forge.comment(request.number, says, f"{run.name}.observation")
 
     async def _look(self, run: Run, proposal: Proposal, steps: Steps) -> None:
         tuned = tuning.Proposal.model_validate(run.steps["replay"].content["proposal"])
@@ -200,13 +183,12 @@ class SignalTuning:
         if comparison.verdict == "too_early":
             await steps.wait(Waits("observation", comparison.says))
             return
-        says = texts.observation(comparison, proposal.name, can_be_undone=proposal.draft.rollback is not None)
-        await steps.finish("observation", says, content=comparison.model_dump(mode="json"))
+        await steps.finish("observation", comparison.says, content=comparison.model_dump(mode="json"))
 
-    def report(self, run: Run, proposals: Any) -> str:
+    def report(self, run: Run, proposals: Sequence[Proposal]) -> str:
         """Markdown that links every decision."""
         self._watched.pop(run.name, None)
-        return texts.report(run, proposals)
+        return run_report.report(run, proposals, texts.findings(run, proposals))
 
     async def _standing(self, desk: str) -> Standing:
         tape = StoredTape(self._store, desk)
@@ -235,7 +217,8 @@ class _Watched:
 
 
 async def _cannot(steps: Steps, why: str) -> None:
-    await steps.finish("replay", f"Nothing can be tuned: {why}"[:20_000])
+    says = f"Nothing can be tuned: {why}"
+    await steps.finish("replay", says[:20_000], content={"proposal": None, "table": ""})
 
 
 def _whole(active: Activation) -> dict[str, Any]:

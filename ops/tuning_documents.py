@@ -1,5 +1,5 @@
 """What a tuning run writes: the strategy's configuration, the section on risk, the pull request, the table of variants,
-the observation, the report. Pure: the same findings, the same text."""
+the observation. Pure: the same findings, the same text."""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +7,11 @@ from typing import Any
 
 from domain.neighbours import changes
 from domain.outcome import Outcome
-from domain.proposal import Proposal, ProposalApproved, ProposalRejected
-from domain.tape import utc
+from domain.proposal import Proposal
 from domain.tuning import Comparison, Figure
 from domain.tuning import Proposal as Tuned
 from domain.wording import money
-from domain.workflow import Run
+from domain.workflow import Evidence, Run
 from ops.tuning import Tuning
 
 _HEAD = (
@@ -108,13 +107,16 @@ def _fenced(parameters: dict[str, Any]) -> str:
 # -- afterwards ----------------------------------------------------------------------------------------------------
 
 
-def observation(comparison: Comparison, proposal: str, *, can_be_undone: bool) -> str:
+def observation(found: Evidence, proposal: Proposal) -> str:
     """What came of the promise; missed, it names the way back."""
-    rows = ["| Figure | Promised | Observed | Kept |", "|---|---|---|---|", *map(_figure, comparison.figures)]
-    undo = f"\n\nRollback is proposed: `cdb propose rollback {proposal}`, then one approval."
-    return (
-        f"{comparison.says}\n\n" + "\n".join(rows) + (undo if comparison.verdict == "missed" and can_be_undone else "")
-    )
+    parts = [found.says]
+    if found.content:
+        comparison = Comparison.model_validate(found.content)
+        rows = ["| Figure | Promised | Observed | Kept |", "|---|---|---|---|", *map(_figure, comparison.figures)]
+        parts.append("\n".join(rows))
+        if comparison.verdict == "missed" and proposal.draft.rollback:
+            parts.append(f"Rollback is proposed: `cdb propose rollback {proposal.name}`, then one approval.")
+    return "\n\n".join(parts)
 
 
 def _figure(figure: Figure) -> str:
@@ -127,27 +129,11 @@ def _figure(figure: Figure) -> str:
     return f"| {figure.name.replace('_', ' ')} | {promised} | {observed} | {kept} |"
 
 
-def report(run: Run, proposals: Sequence[Proposal]) -> str:
-    """The run from its start to its end, with every decision."""
-    start, outcome = run.start, run.closed.outcome if run.closed else "open"
-    lines = [f"# {run.name}: {start.goal}", "", f"- Outcome: {outcome}", f"- Desk: {start.desk}"]
-    lines += [f"- Started by {start.actor} ({start.trigger}) at {utc(start.occurred_at_ns)}"]
-    lines += [f"- Goes on from run {start.previous}"] if start.previous else []
-    lines += ["", "## Decisions", "", *([_decision(proposal) for proposal in proposals] or ["- none was asked for"])]
-    lines += ["", "## Milestones", ""] if run.milestones else []
-    lines += [f"- {name.upper()}: {reference}" for name, reference in run.milestones]
-    for step, evidence in run.steps.items():
-        if step != "report":
-            lines += ["", f"## {step.capitalize()}", "", evidence.says]
-    return "\n".join(lines) + "\n"
-
-
-def _decision(proposal: Proposal) -> str:
-    verdict = proposal.verdict
-    said = f"- Proposal {proposal.name} is {proposal.state}"
-    if verdict is None:
-        return said
-    said += f": {verdict.type.removeprefix('proposal_')} at {utc(verdict.occurred_at_ns)} by {verdict.actor}"
-    if isinstance(verdict, ProposalApproved | ProposalRejected) and (why := verdict.signed.body.reason):
-        said += f" ({why})"
-    return said + "".join(f"; {effect.kind} {effect.reference}" for effect in proposal.effects)
+def findings(run: Run, proposals: Sequence[Proposal]) -> list[str]:
+    """What the report of a run has beside its checklist: the variants, and what came of the promise."""
+    lines, replayed, observed = list[str](), run.steps.get("replay"), run.steps.get("observation")
+    if replayed and (table := replayed.content.get("table")):
+        lines += ["## Variants", "", table, ""]
+    if observed and proposals:
+        lines += ["## Observation", "", observation(observed, proposals[-1]), ""]
+    return lines
