@@ -336,8 +336,27 @@ def propose_document(
     _draft(operations, {"name": "publish", "publication": publication}, reason, as_json=as_json)
 
 
-def _draft(operations: GovernanceOperations, command: Mapping[str, Any], reason: str, *, as_json: bool) -> None:
-    content = {"command": command, "reason": reason}
+@propose.command("rollback")
+def propose_rollback(
+    context: typer.Context, proposal: ProposalArgument, reason: ReasonOption, as_json: JsonOption = False
+) -> None:
+    """Undo what was applied, by the way back that its proposal named."""
+    operations = _operations(context)
+    found = await_result(_view(operations, proposal), as_json=as_json)
+    if found["rollback_arguments"] is None:
+        raise InvalidInput(f"proposal {proposal} names no way back; propose what shall hold instead")
+    _draft(operations, found["rollback_arguments"], reason, as_json=as_json, rolls_back=proposal)
+
+
+def _draft(
+    operations: GovernanceOperations,
+    command: Mapping[str, Any],
+    reason: str,
+    *,
+    as_json: bool,
+    rolls_back: str = "",
+) -> None:
+    content = {"command": command, "reason": reason, "rolls_back": rolls_back}
     _report(await_result(operations.governance("draft", content), as_json=as_json), as_json=as_json)
 
 

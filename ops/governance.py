@@ -22,11 +22,13 @@ from domain.approvers import APPROVER_EVENT
 from domain.errors import Conflict, DeskError, InvalidInput, Refused
 from domain.gate import Draft
 from domain.operations import CommandRefused
+from ops.background import open_background
 from ops.composition import open_documents, open_forge, open_log
 from ops.control import who
 from ops.effects import Effects
 from ops.gatekeeper import Gatekeeper, Receipt
 from ops.governance_views import VIEWS, run_view
+from ops.learning import Learning
 from ops.proposal_standing import Standings
 from ops.session import beside
 from ops.settings import Settings
@@ -39,6 +41,7 @@ SERVICE = "governance"
 EVERYWHERE = "all"  # one service for all desks of a log
 SWEEP_EVERY_S = 1.0
 STANDBY_S = 1.0
+PATIENCE_S = 0.2  # that the service has with long work before it goes on with other things
 
 Content = Mapping[str, Any]
 Handler = Callable[[Actor, Content], Awaitable[Content]]
@@ -148,9 +151,11 @@ def _plain(receipt: Receipt) -> Content:
 
 
 @asynccontextmanager
-async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, JetStreamLog]]:
-    """Governance of the log in this process, in nobody else's while the block lasts. Raises Conflict when another
-    process has it, Unavailable."""
+async def open_governor(
+    settings: Settings, patience_s: float | None = None
+) -> AsyncIterator[tuple[Governor, JetStreamLog]]:
+    """Governance of the log in this process, in nobody else's while the block lasts. `patience_s` as in
+    ops/background.py. Raises Conflict when another process has it, Unavailable."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_log(settings, GOVERNANCE))
         await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
@@ -159,7 +164,8 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         forge = open_forge(settings)
         gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
         await gate.open(settings.environment)
-        workflows = Workflows(gate, kinds(settings, gate, store, documents, forge))
+        background = await stack.enter_async_context(open_background(patience_s))
+        workflows = Workflows(gate, kinds(settings, gate, store, documents, forge, background))
         yield Governor(gate, workflows, events.record), store
 
 
@@ -170,12 +176,15 @@ async def serve(settings: Settings, *, ready: Callable[[], None], measure: Calla
     while True:
         try:
             async with (
-                open_governor(settings) as (governor, store),
+                open_governor(settings, PATIENCE_S) as (governor, store),
                 serve_governance(store.connection, governor.handle),
             ):
                 ready()
                 # Each at its own pace: a long run delays no verdict.
-                await beside(_every(partial(_swept, governor, measure)), _every(governor.workflows.sweep))
+                verdicts = _every(partial(_swept, governor, measure))
+                await beside(
+                    verdicts, _every(partial(_worked, governor, Learning(store, governor.gate, governor.workflows)))
+                )
         except Conflict as conflict:
             log.info("governance stands by: %s", conflict)
             await asyncio.sleep(STANDBY_S)
@@ -188,6 +197,12 @@ async def _swept(governor: Governor, measure: Callable[..., None]) -> None:
     overdue = sum(waited > state.policy.waiting_alert_ns for waited in waited_ns)
     measure(pending=len(waited_ns), overdue=overdue, oldest_waiting_s=max(waited_ns, default=0) // 10**9)
     await governor.gate.sweep()
+
+
+async def _worked(governor: Governor, learning: Learning) -> None:
+    """Take every run as far as it goes, and start those that a weak strategy asks for."""
+    await governor.workflows.sweep()
+    await learning.sweep()
 
 
 async def _every(sweep: Callable[[], Awaitable[object]]) -> None:

@@ -47,6 +47,7 @@ def proposal_view(proposal: Proposal, now_ns: int) -> Answer:
         "widens": list(draft.widens),
         "effects_expected": list(draft.effects),
         "rollback": title(draft.rollback) if draft.rollback else None,
+        "rollback_arguments": draft.rollback.model_dump(mode="json") if draft.rollback else None,
         "rolls_back": draft.rolls_back or None,
         "shown": presented.shown if presented else None,
         "base": presented.base if presented else None,
