@@ -20,7 +20,7 @@ NARROW_TO_WIDE: dict[str, list[Any]] = {
     "order_risk_max_ppm": [0, 1_000, 1_000_000, None],
     "waiting_alert_ns": [SECOND, HOUR, 2 * HOUR],
     "heartbeat_ns": [SECOND, 30 * SECOND, HOUR],
-    "fast_track": [(), ("DECISION_LOG",), ("AGENTS", "DECISION_LOG")],
+    "fast_track": [(), ("DECISION_LOG.md",), ("governance/AGENTS.md", "DECISION_LOG.md")],
     "learning_trades_min": [1, 30, 100],
     "learning_win_rate_min_ppm": [1_000_000, 700_000, 0, None],
     "learning_drawdown_max_thousandths": [0, 10_000, None],
@@ -49,8 +49,8 @@ def test_every_step_to_the_wider_side_is_named_and_the_way_back_is_free(path: st
 
 
 def test_the_order_of_documents_and_the_version_say_nothing() -> None:
-    one = GovernancePolicy(version=1, fast_track=("A", "B"))
-    assert fields(one, GovernancePolicy(version=9, fast_track=("B", "A", "A"))) == []
+    one = GovernancePolicy(version=1, fast_track=("A.md", "B.md"))
+    assert fields(one, GovernancePolicy(version=9, fast_track=("B.md", "A.md", "A.md"))) == []
 
 
 def test_the_first_one_is_judged_against_the_default_that_held_before_it() -> None:
@@ -67,7 +67,7 @@ def test_the_defaults_are_those_that_people_know() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../AGENTS.md", "/etc/AGENTS.md", "a/../AGENTS.md", "AGENTS\n", "AGENTS.md", ".md", "a//b.md", "..md", ""]
+    "name", ["../AGENTS.md", "/etc/AGENTS.md", "a/../AGENTS.md", "AGENTS.md\n", "AGENTS.txt", ".md", "a//b.md", "..md", ""]
 )
 def test_no_document_of_the_fast_track_leaves_its_folder(name: str) -> None:
     with pytest.raises(ValidationError):
@@ -77,12 +77,12 @@ def test_no_document_of_the_fast_track_leaves_its_folder(name: str) -> None:
 def test_a_sentence_has_units() -> None:
     (only,) = governance_widens(GovernancePolicy(), GovernancePolicy(proposal_expiry_ns=48 * HOUR))
     assert only.sentence == "time before a proposal expires: 48 h instead of 24 h"
-    (only,) = governance_widens(GovernancePolicy(), GovernancePolicy(fast_track=("AGENTS",)))
-    assert only.sentence == "documents committed on main without a pull request: AGENTS instead of none"
+    (only,) = governance_widens(GovernancePolicy(), GovernancePolicy(fast_track=("AGENTS.md",)))
+    assert only.sentence == "documents committed on main without a pull request: AGENTS.md instead of none"
 
 
 def test_it_goes_through_json_and_comes_back_the_same() -> None:
-    policy = GovernancePolicy(fast_track=("AGENTS",), order_risk_max_ppm=None)
+    policy = GovernancePolicy(fast_track=("AGENTS.md",), order_risk_max_ppm=None)
     assert GovernancePolicy.model_validate_json(policy.model_dump_json()) == policy
 
 
