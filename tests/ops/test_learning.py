@@ -11,11 +11,12 @@ from domain.governance_policy import GovernancePolicy
 from domain.learning import too_weak
 from domain.workflow import Run
 from ops.learning import Learning
-from tests.canonical import LEDGER_EVENTS
-from tests.ops.desks import decide
-from tests.ops.test_signal_tuning import SCRIPT, TICKS, Desk, desk, write_tape
+from tests.canonical import EVENTS, MONDAY, market_ticks, with_minutes
+from tests.ops.desks import decide, write_tape
+from tests.ops.governed import Governed
+from tests.ops.test_signal_tuning import SCRIPT, TICKS, Desk, kinds
 
-SIZED = next(event.sizing for event in LEDGER_EVENTS if getattr(event, "sizing", None))
+SIZED = next(event.sizing for event in EVENTS.values() if getattr(event, "sizing", None))
 COUNT = st.integers(0, 100)
 
 
@@ -54,19 +55,24 @@ def test_the_reason_names_what_was_found_and_its_floor() -> None:
 # -- on a desk ---------------------------------------------------------------------------------------------------------
 
 
-def runs(of: Desk) -> list[Run]:
+def runs(of: Governed) -> list[Run]:
     return sorted(of.gate.state.runs.values(), key=lambda run: run.start.occurred_at_ns)
 
 
-async def weak(tmp_path: Any) -> tuple[Desk, Learning]:
-    """A desk that is followed from its tape's first half on, and whose strategy is weak in the second."""
-    of = await desk(tmp_path)
+async def feed(of: Governed, script: Any) -> None:
+    end = await write_tape(of.log, script)
+    await decide(of.log, end.ordinal)
+
+
+async def weak(tmp_path: Any) -> tuple[Governed, Learning]:
+    """A desk that is followed from half of its ticks on; its strategy is weak in the other half."""
+    of = await Desk.open(tmp_path, kinds)
     of.gate.state.constitution.policy = GovernancePolicy(learning_trades_min=5, learning_win_rate_min_ppm=1_000_000)
-    await decide(of.log, len(SCRIPT) + len(TICKS) // 2)
+    await feed(of, [*SCRIPT[:-1], TICKS[:1_500]])
     learning = Learning(of.log, of.gate, of.workflows)
     await learning.sweep()
     assert runs(of) == [], "what was decided before is no news"
-    await decide(of.log, len(SCRIPT) - 1 + len(TICKS))
+    await feed(of, [TICKS[1_500:]])
     return of, learning
 
 
@@ -85,21 +91,18 @@ async def test_a_weak_strategy_starts_one_run_that_ends_at_the_gate(tmp_path: An
     assert runs(of) == [run]
 
 
-async def test_a_restart_that_reads_the_same_events_starts_none_twice(tmp_path: Any) -> None:
+async def test_neither_a_restart_nor_another_reader_of_the_same_event_starts_a_run_twice(tmp_path: Any) -> None:
     of, learning = await weak(tmp_path)
     await learning.sweep()
     [run] = runs(of)
     await of.workflows.sweep()
     assert run.closed
     other = await of.again()
-    other.gate.state.constitution.policy = of.gate.state.constitution.policy
+    other.gate.state.constitution.policy = of.gate.state.policy
     again = Learning(other.log, other.gate, other.workflows)
-    again._begun = True  # as if it had stood at the beginning
-    other.gate.state.constitution.policy = GovernancePolicy(
-        learning_trades_min=1, learning_win_rate_min_ppm=1_000_000
-    )
     await again.sweep()
-    assert [found.name for found in runs(other)].count(run.name) == 1
+    await again._start("main", "ema_cross", int(run.start.trigger.rpartition(":")[2]), "weak", runs(other))
+    assert [found.name for found in runs(other)] == [run.name]
 
 
 async def test_the_next_run_goes_on_from_the_last_once_there_are_as_many_signals_again(tmp_path: Any) -> None:
@@ -111,12 +114,8 @@ async def test_the_next_run_goes_on_from_the_last_once_there_are_as_many_signals
     assert first.closed.outcome == "nothing_to_do"
     await learning.sweep()
     assert runs(of) == [first], "nothing new was decided"
-    from tests import canonical
-    from tests.canonical import market_ticks, with_minutes
-
-    late = with_minutes(market_ticks(1_500, seed=5, symbols=2, start=canonical.MONDAY + 10**15))
-    end = await write_tape(of.log, [late])
-    await decide(of.log, end.ordinal)
+    late = with_minutes(market_ticks(1_500, seed=5, symbols=2, start=MONDAY + 10**15))
+    await feed(of, [late])
     await learning.sweep()
     second = runs(of)[1]
     assert second.start.previous == first.name
