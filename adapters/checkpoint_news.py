@@ -1,8 +1,8 @@
 """Being told by PostgreSQL that the read models of a desk moved on."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -36,15 +36,23 @@ async def checkpoint_news(dsn: str, desk: str) -> AsyncIterator[News]:
         news.lost = True
         news.moved.set()
 
-    try:
-        settings = {"application_name": f"cdb listener of {desk}"}
+    settings = {"application_name": f"cdb listener of {desk}"}
+    with _told():
         connection = await asyncpg.connect(dsn, timeout=CONNECT_S, server_settings=settings)
-        await connection.add_listener(CHANNEL, told)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}: {error}") from error
-    connection.add_termination_listener(lost)
     try:
+        with _told():
+            async with asyncio.timeout(CONNECT_S):
+                await connection.add_listener(CHANNEL, told)
+        connection.add_termination_listener(lost)
         yield news
     finally:
         connection.remove_termination_listener(lost)
         connection.terminate()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}: {error}") from error

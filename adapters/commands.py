@@ -24,7 +24,7 @@ log = logging.getLogger("cdb.commands")
 SERVICE = "tape"
 MAX_BYTES = 512 << 10
 MAX_WAITING = 1_000
-INBOX = "_INBOX"
+INBOX = ("_INBOX.", "_R_.")  # a client's own; the server's for one of another account, which no client can forge
 
 # The others are the sequencer's own notes.
 FROM_OUTSIDE = frozenset(

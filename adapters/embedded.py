@@ -54,7 +54,12 @@ class EmbeddedServers:
 
     @property
     def nats_url(self) -> str:
+        """Of the desk's user."""
         return self._nats.url
+
+    def nats_url_of(self, user: str) -> str:
+        """The address of the nats-server with the credentials of a user of `adapters/permissions.py`."""
+        return self._nats.url_of(user)
 
     @property
     def nats_monitor_url(self) -> str:

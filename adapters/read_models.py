@@ -17,7 +17,8 @@ from adapters.projection_store import READER, schema_name
 from domain.errors import InvalidInput, Unavailable
 
 STATEMENT_S = 5
-ANSWER_S = STATEMENT_S + 1  # a server that hangs does not end its statements itself
+ANSWER_S = STATEMENT_S + 1.0  # a server that hangs does not end its statements itself
+RELEASE_S = 1.0  # for a server to say that it ended one; else its connection is cut
 SMALLEST, LARGEST = 2, 8  # connections
 
 _NOT_BUILT = (
@@ -48,7 +49,11 @@ class ReadModels:
         """The rows of one statement. Raises Unavailable, and InvalidInput for an argument that no column can hold."""
         with _told():
             async with asyncio.timeout(ANSWER_S):
-                rows: Sequence[Mapping[str, Any]] = await self._pool.fetch(sql, *arguments)
+                connection = await self._pool.acquire()
+                try:
+                    rows: Sequence[Mapping[str, Any]] = await connection.fetch(sql, *arguments)
+                finally:
+                    await self._pool.release(connection, timeout=RELEASE_S)
         return rows
 
 

@@ -14,6 +14,7 @@ import asyncpg
 from adapters.connection import Connection, connect
 from adapters.embedded import EmbeddedServers
 from adapters.jetstream import JetStreamLog
+from adapters.permissions import DESK, GOVERNANCE
 from adapters.postgres import CLOSE_S, CONNECT_S, FAULTS, unavailable
 from adapters.projection_store import ProjectionStore
 from adapters.provision import provision, require_durable
@@ -31,14 +32,15 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
-    """The log of CDB_NATS_URL, or of the embedded server of the data directory (started here, or attached to)."""
+async def open_log(settings: Settings, user: str = DESK) -> AsyncIterator[JetStreamLog]:
+    """The log of CDB_NATS_URL, or of the embedded server of the data directory (started here, or attached to), for
+    `desk` or `governance`."""
     async with AsyncExitStack() as stack:
         servers = None if settings.nats_url else EmbeddedServers(settings.data_dir)
         if servers:
             stack.push_async_callback(asyncio.to_thread, servers.close)
             await _started(servers.nats)
-        url = servers.nats_url if servers else str(settings.nats_url)
+        url = servers.nats_url_of(user) if servers else str(_given_url(settings, user))
         monitor_url = servers.nats_monitor_url if servers else settings.nats_monitor_url
         connection = await stack.enter_async_context(await connect(url, budget_s=settings.retry_budget_seconds))
         if servers:
@@ -47,6 +49,10 @@ async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
         await require_durable(connection, monitor_url, allow_memory=settings.allow_memory_only)
         await provision(connection)
         yield JetStreamLog(connection)
+
+
+def _given_url(settings: Settings, user: str) -> str | None:
+    return (settings.governance_nats_url if user == GOVERNANCE else None) or settings.nats_url
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ SERVICES = ("ws", "core", "risk", "execution", "projector", "api", "governance")
 PROCESSES = {
     "projector": "read_side",
     "api": "read_side",
-    "governance": "read_side",
+    "governance": "governance",
 }  # whose end is told by another one
 ANSWER_S = 1.0
 MAX_ANSWER_BYTES = 64 * 1024

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from adapters.governance_commands import Request, ask_governance, problem, serve_governance
 from adapters.jetstream import JetStreamLog
 from adapters.ops_log import OpsLog
+from adapters.permissions import GOVERNANCE
 from adapters.progress import is_running, only_one
 from domain.agents import USER, Actor, refuse_unpermitted
 from domain.approval import Signed
@@ -139,7 +140,7 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
     """Governance of the log in this process, in nobody else's while the block lasts. Raises Conflict when another
     process has it, Unavailable."""
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_log(settings))
+        store = await stack.enter_async_context(open_log(settings, GOVERNANCE))
         await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
         events = await stack.enter_async_context(OpsLog.open(store))
         documents = open_documents(settings)
@@ -150,8 +151,10 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         yield Governor(gate, workflows, events.record), store
 
 
-async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
-    """The service, until it is cancelled; while another process has its place it stands by. Raises Unavailable."""
+async def serve(settings: Settings, *, ready: Callable[[], None], measure: Callable[..., None]) -> None:
+    """The service, until it is cancelled; while another process has its place it stands by. `measure` takes what its
+    page shows: how many proposals wait, and how many of them longer than the governance policy wants. Raises
+    Unavailable."""
     while True:
         try:
             async with (
@@ -159,14 +162,18 @@ async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
                 serve_governance(store.connection, governor.handle),
             ):
                 ready()
-                await _sweep(governor)
+                await _sweep(governor, measure)
         except Conflict as conflict:
             log.info("governance stands by: %s", conflict)
             await asyncio.sleep(STANDBY_S)
 
 
-async def _sweep(governor: Governor) -> None:
+async def _sweep(governor: Governor, measure: Callable[..., None]) -> None:
     while True:
+        state, now_ns = governor.gate.state, governor.gate.now_ns()
+        waited_ns = [now_ns - proposal.draft.occurred_at_ns for proposal in state.pending()]
+        overdue = sum(waited > state.policy.waiting_alert_ns for waited in waited_ns)
+        measure(pending=len(waited_ns), overdue=overdue, oldest_waiting_s=max(waited_ns, default=0) // 10**9)
         with contextlib.suppress(DeskError):
             await governor.gate.sweep()
             await governor.workflows.sweep()

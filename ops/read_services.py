@@ -39,6 +39,7 @@ PROJECTOR, API, GOVERNANCE, POSTGRES = "projector", "api", "governance", "postgr
 NEEDS = {PROJECTOR: POSTGRES}  # the API listens without it too: the emergency stop needs none
 SOURCES: tuple[Source, ...] = tuple({fold.source: None for model in READ_MODELS for fold in model.folds})
 MEASURE_EVERY_S = 0.5
+PROBE_EVERY_S, PROBE_S = 1.0, 5.0  # how often PostgreSQL is asked whether it is there, and how long it may take
 NICENESS = 10  # of a process beside a trading one
 
 Serve = Callable[..., Awaitable[None]]  # serve_api(settings, log, *, ready), until it is cancelled
@@ -83,7 +84,8 @@ class ReadServices:
             await supervisor.run({name: lives[name] for name in (*beneath, *names)}, self._emergency_stop)
 
     async def _postgres(self, postgres: Postgres) -> None:
-        """The server: one connection that only notices, at once, when it is gone. A next life starts it again."""
+        """The server: one connection that notices, at once, when it is gone, and asks now and then whether it hangs. A
+        next life starts it again; one that hangs still runs, and is waited for."""
         dsn = await postgres.start()
         try:
             connection = await asyncpg.connect(dsn, timeout=CONNECT_S)
@@ -94,12 +96,18 @@ class ReadServices:
         self._dsn = dsn
         self._up.set()
         self.health.ready(POSTGRES)
+        gone = Unavailable(f"the connection to PostgreSQL at {hidden(dsn)} was lost")
         try:
-            await lost.wait()
+            while not await _within(PROBE_EVERY_S, lost):
+                await connection.fetchval("SELECT 1", timeout=PROBE_S)
+        except TimeoutError as error:
+            raise Unavailable(f"PostgreSQL at {hidden(dsn)} hangs: it said nothing for {PROBE_S:g} s") from error
+        except FAULTS as error:
+            raise gone from error
         finally:
             self._up.clear()
             connection.terminate()
-        raise Unavailable(f"the connection to PostgreSQL at {hidden(dsn)} was lost")
+        raise gone
 
     async def _projector(self) -> None:
         """The read models; ready once they show all that the log held when it started."""
@@ -128,7 +136,8 @@ class ReadServices:
 
     async def _governance(self) -> None:
         """The decision gate."""
-        await serve_governance(self._settings, ready=partial(self.health.ready, GOVERNANCE))
+        page = partial(self.health.measure, GOVERNANCE)
+        await serve_governance(self._settings, ready=partial(self.health.ready, GOVERNANCE), measure=page)
 
     async def _emergency_stop(self, reason: str) -> None:
         """Only where an operator's recovery table wants it."""
@@ -137,6 +146,14 @@ class ReadServices:
     def _on_breaker(self, change: Change) -> None:
         if self._ops:
             breaker_events(PROJECTOR, self._ops.record)(change)
+
+
+async def _within(seconds: float, happened: asyncio.Event) -> bool:
+    """Wait for it, at most so long; did it happen?"""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await happened.wait()
+    return happened.is_set()
 
 
 class _Behind:

@@ -1,7 +1,8 @@
-"""The read side in a process of its own, beside a desk that trades: neither projecting nor a question can hold that up.
+"""What runs beside a desk that trades, in processes of their own: the read side, and governance, which alone knows its
+credentials. Neither projecting, nor a question, nor a decision can hold trading up.
 
-The process ends with this one, also when that one is killed: it watches its standard input. If it dies, it is started
-again, later each time; the desk goes on.
+Such a process ends with this one, also when that one is killed: it watches its standard input. If it dies, it is
+started again, later each time; the desk goes on.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ import contextlib
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import ops
@@ -23,28 +25,29 @@ from ops.recovery import RecoveryTable
 from ops.settings import Settings, variable
 from ops.supervisor import Supervisor
 
-NAME = "read_side"
-SERVICES = ("projector", "api", "governance")
+READ_SIDE: dict[str, tuple[str, ...]] = {"read_side": ("projector", "api")}
+GOVERNANCE: dict[str, tuple[str, ...]] = {"governance": ("governance",)}
 END_WITHIN_S = 15.0  # as long as a first start of PostgreSQL takes that is under way
 LINES_SAID = 3
 
 
 class ReadSide:
-    """Use `ReadSide.beside`."""
+    """Use `ReadSide.beside`. `processes`: by name, the services of each."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, processes: Mapping[str, Sequence[str]]) -> None:
+        self._settings, self._processes = settings, processes
         self._health = Health()
-        self._folder = private_folder(settings.data_dir, NAME)
+        self._folder = private_folder(settings.data_dir, "read_side")
 
     @classmethod
     @asynccontextmanager
     async def beside(cls, settings: Settings, log: Log) -> "AsyncIterator[ReadSide]":
-        """The process runs while the block does."""
-        side = cls(settings)
+        """The processes run while the block does."""
+        side = cls(settings, READ_SIDE | GOVERNANCE)
         async with OpsLog.open(log) as events:
             supervisor = Supervisor(side._health, RecoveryTable.changed(settings.recovery), record=events.record)
-            running = asyncio.create_task(supervisor.run({NAME: side._live}, side._go_on), name=NAME)
+            lives = {name: partial(side._live, name) for name in side._processes}
+            running = asyncio.create_task(supervisor.run(lives, side._go_on), name="beside the desk")
             try:
                 yield side
             finally:
@@ -54,38 +57,43 @@ class ReadSide:
     @property
     def dashboard(self) -> str:
         """Where the dashboard is, or why it is not there."""
-        status = self._health.status(NAME)
+        status = self._health.status("read_side")
         if status.state == "failing":
             return f"not running: {status.error}"
         return address(self._settings)
 
-    async def _live(self) -> None:
-        """One life of the process. Raises Unavailable with the last that it said."""
-        with self._said().open("wb") as said:
+    async def _live(self, name: str) -> None:
+        """One life of a process. Raises Unavailable with the last that it said."""
+        services = self._processes[name]
+        with self._said(name).open("wb") as said:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "ops.main", "serve", *SERVICES, "--attached",
-                stdin=PIPE, stdout=DEVNULL, stderr=said, env=_environment(self._settings), start_new_session=True,
+                sys.executable, "-P", "-m", "ops.main", "serve", *services, "--attached",
+                stdin=PIPE, stdout=DEVNULL, stderr=said, env=_environment(self._settings, name), start_new_session=True,
             )  # fmt: skip
-        self._health.ready(NAME)
+        self._health.ready(name)
         try:
             code = await process.wait()
         finally:
             await _end(process)
-        who = f"desk {self._settings.desk}: the process of {' and '.join(SERVICES)}"
-        raise Unavailable(f"{who} ended ({_how(code)}){self._last_said()}")
+        who = f"desk {self._settings.desk}: the process of {' and '.join(services)}"
+        raise Unavailable(f"{who} ended ({_how(code)}){self._last_said(name)}")
 
     async def _go_on(self, _: str) -> None:
         """Without a dashboard nothing is in doubt."""
 
-    def _said(self) -> Path:
+    def _said(self, name: str) -> Path:
         """Where what it says goes; what the life before said is kept."""
-        path = self._folder / f"{self._settings.desk}.log"
+        path = self._log_of(name)
         if path.exists():
             os.replace(path, path.with_suffix(".log.previous"))
         return path
 
-    def _last_said(self) -> str:
-        lines = (self._folder / f"{self._settings.desk}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    def _log_of(self, name: str) -> Path:
+        suffix = "" if name in READ_SIDE else f".{name}"
+        return self._folder / f"{self._settings.desk}{suffix}.log"
+
+    def _last_said(self, name: str) -> str:
+        lines = self._log_of(name).read_text(encoding="utf-8", errors="replace").splitlines()
         return f": {' / '.join(lines[-LINES_SAID:])}" if lines else ""
 
 
@@ -117,9 +125,11 @@ def _how(code: int) -> str:
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _environment(settings: Settings) -> Mapping[str, str]:
-    """The same settings and the same code as here."""
+def _environment(settings: Settings, process: str) -> Mapping[str, str]:
+    """The same settings and the same code as here; only the process of governance learns its credentials."""
     given = {variable(name): getattr(settings, name) for name in type(settings).model_fields}
+    if process not in GOVERNANCE:
+        given[variable("governance_nats_url")] = None
     paths = [str(Path(ops.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,

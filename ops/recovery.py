@@ -58,7 +58,7 @@ class RecoveryTable(BaseModel):
     projector: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)
     api: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)
     governance: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # what is doubtful stays undecided
-    read_side: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # the process of those three
+    read_side: ComponentRecovery = ComponentRecovery(critical=Recovery.RESTART)  # the process of projector and API
 
     @classmethod
     def changed(cls, changes: str) -> Self:

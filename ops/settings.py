@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         pattern=r"^(nats|tls)://[^\s/]+$",
         description="nats://host:port (or tls://) of a running NATS server; without it `cdb` starts one of its own.",
     )
+    governance_nats_url: str | None = Field(
+        default=None,
+        pattern=r"^(nats|tls)://[^\s/]+$",
+        description="That server's address with the user of the governance service; without it CDB_NATS_URL is used.",
+    )
     nats_monitor_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/]+$",
@@ -208,6 +213,8 @@ def load(**options: Any) -> Settings:
     except ValidationError as error:
         raise InvalidInput("; ".join(_complaints(error, given))) from None
     settings.listening.refuse_open()
+    if settings.governance_nats_url and not settings.nats_url:
+        raise InvalidInput("CDB_GOVERNANCE_NATS_URL is set without CDB_NATS_URL: set both, or none for an own server")
     return settings
 
 

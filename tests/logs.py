@@ -11,6 +11,7 @@ import pytest
 from adapters.jetstream import JetStreamLog, connect, provision
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
+from adapters.permissions import DESK
 from adapters.subjects import STREAMS
 from domain.errors import Unavailable
 from domain.ports import Append, Log, Message
@@ -29,9 +30,9 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 
 
 @asynccontextmanager
-async def jetstream(server: NatsServer) -> AsyncIterator[JetStreamLog]:
+async def jetstream(server: NatsServer, user: str = DESK) -> AsyncIterator[JetStreamLog]:
     """The desk's streams on a running server."""
-    async with await connect(server.url) as connection:
+    async with await connect(server.url_of(user)) as connection:
         await provision(connection)
         yield JetStreamLog(connection)
 

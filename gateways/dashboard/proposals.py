@@ -31,6 +31,8 @@ def pending(proposals: Sequence[Row], now_ns: int, *, may_decide: bool) -> Itera
     """What waits for a person, whole."""
     if not proposals:
         yield empty("No proposal is pending.")
+        says = "What an agent or a person proposes waits here until somebody with an enrolled key decides."
+        yield tag("p", says, class_="muted")
     for proposal in proposals:
         yield _waiting(proposal, now_ns, may_decide)
 

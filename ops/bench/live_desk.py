@@ -1,6 +1,7 @@
 """A live desk for benchmarks, warm: sequencer and engine in one process as `cdb up` runs them, or the engine apart.
 
-`python -m ops.bench.live_desk URL` is the engine apart, as `cdb serve core` runs it; it writes a line a commit.
+`python -m ops.bench.live_desk STORE` is the engine apart, as `cdb serve core` runs it, on the server over that
+folder; it writes a line a commit.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from asyncio.subprocess import PIPE
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import TypeAdapter
@@ -18,6 +20,7 @@ from pydantic import TypeAdapter
 from adapters.breaker import Breaker, GuardedLog
 from adapters.connection import connect
 from adapters.jetstream import JetStreamLog
+from adapters.nats_server import NatsServer
 from adapters.progress import Reached, ask_reached, serve_reached
 from adapters.tape_log import StoredTape
 from domain.engine import ENGINE
@@ -121,7 +124,7 @@ async def _engine_here(log: Log, tape: StoredTape, decided: Decided) -> AsyncIte
 @asynccontextmanager
 async def _engine_apart(at: Stage, decided: Decided) -> AsyncIterator[Reached]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, at.server.url, stdout=PIPE, limit=LINE_BYTES
+        sys.executable, "-m", __name__, str(at.server.store), stdout=PIPE, limit=LINE_BYTES
     )
     assert process.stdout is not None
 
@@ -159,4 +162,4 @@ async def _apart(url: str) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_apart(sys.argv[1]))
+        asyncio.run(_apart(NatsServer(Path(sys.argv[1])).running_url()))

@@ -16,6 +16,7 @@ from adapters.connection import Connection, Refused, connect
 from adapters.jetstream import JetStreamLog, provision
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
+from adapters.permissions import GOVERNANCE
 from adapters.tape_log import StoredTape
 from domain.errors import Conflict, DeskError, Diverged, InvalidInput, Unavailable, UnknownStrategy
 from domain.instructions import Instructed, Instruction
@@ -29,7 +30,7 @@ HALT, ORDER = OUTSIDE["trading_halted"], OUTSIDE["order_requested"]
 
 @pytest.fixture
 async def connection(nats_server: NatsServer) -> AsyncIterator[Connection]:
-    async with await connect(nats_server.url, budget_s=5) as opened, asyncio.timeout(60):
+    async with await connect(nats_server.url_of(GOVERNANCE), budget_s=5) as opened, asyncio.timeout(60):
         yield opened
 
 

@@ -150,6 +150,7 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log_and_where_it_is(tmp
 def test_a_predecessor_that_does_not_answer_is_ended_and_replaced(fresh_nats, monkeypatch):
     hung = fresh_nats.pid
     os.kill(hung, signal.SIGSTOP)
+    until(lambda: psutil.Process(hung).status() == psutil.STATUS_STOPPED, "its stop")
     monkeypatch.setattr(processes, "READY_SECONDS", 2)
     monkeypatch.setattr(processes, "STOP_SECONDS", 1)
     successor = NatsServer(fresh_nats.store)

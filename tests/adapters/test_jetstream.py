@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
@@ -10,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from adapters import consumer, processes
+from adapters.connection import Denied
 from adapters.jetstream import JetStreamLog, connect, provision, require_durable
 from adapters.nats_server import NatsServer, binary
 from adapters.subjects import STREAMS, Stream
@@ -23,15 +25,16 @@ DEADLINE_S = 30
 class Proxy:
     """A TCP proxy before the server that, once armed, passes what the client sends and swallows the answer."""
 
-    def __init__(self, server_port: int) -> None:
-        self._server_port = server_port
+    def __init__(self, server: NatsServer) -> None:
+        self._server = server
         self._armed_by: bytes | None = None
         self._cut = False
         self.cuts = 0
 
     async def __aenter__(self) -> "Proxy":
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"nats://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+        port = self._listener.sockets[0].getsockname()[1]
+        self.url = self._server.url.replace(f":{self._server.port}", f":{port}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -42,7 +45,7 @@ class Proxy:
         self._armed_by = marker
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
 
         async def up() -> None:
             while data := await reader.read(1 << 16):
@@ -212,7 +215,7 @@ async def test_many_readings_at_once_stay_below_what_the_server_lets_wait(log: J
 async def test_an_append_whose_answer_was_lost_counts_once(
     log: JetStreamLog, fresh_nats: NatsServer, *, later: bool
 ) -> None:
-    async with Proxy(fresh_nats.port) as proxy, await connect(proxy.url) as connection:
+    async with Proxy(fresh_nats) as proxy, await connect(proxy.url) as connection:
         cut = JetStreamLog(connection, (PLAIN, ATOMIC))
         first = await cut.append(Append("jplain.a", b"first", {}, 0))
         proxy.swallow_the_answer_to(b"the lost one")
@@ -235,7 +238,7 @@ async def test_a_lost_answer_is_no_success_when_another_writer_stands_there(
     log: JetStreamLog, fresh_nats: NatsServer
 ) -> None:
     await log.append(Append("jplain.a", b"another's", {}, 0))
-    async with Proxy(fresh_nats.port) as proxy, await connect(proxy.url) as connection:
+    async with Proxy(fresh_nats) as proxy, await connect(proxy.url) as connection:
         proxy.swallow_the_answer_to(b"mine")
         with pytest.raises(Conflict):
             await JetStreamLog(connection, (PLAIN, ATOMIC)).append(Append("jplain.a", b"mine", {}, 0))
@@ -247,7 +250,7 @@ async def test_a_lost_answer_is_no_success_when_another_writer_stands_there(
 
 
 async def test_a_batch_whose_answer_was_lost_counts_once(log: JetStreamLog, fresh_nats: NatsServer) -> None:
-    async with Proxy(fresh_nats.port) as proxy, await connect(proxy.url) as connection:
+    async with Proxy(fresh_nats) as proxy, await connect(proxy.url) as connection:
         proxy.swallow_the_answer_to(b"the commit")
         batch = [Append(f"jatomic.{n}", b"part", {}, 0) for n in "abc"] + [Append("jatomic.d", b"the commit", {}, 0)]
         assert await JetStreamLog(connection, (PLAIN, ATOMIC)).append_batch(batch) == 4
@@ -267,17 +270,50 @@ async def test_a_server_that_is_gone_is_named_after_the_budget(fresh_nats: NatsS
         log = JetStreamLog(connection, (PLAIN,))
         await asyncio.to_thread(fresh_nats.stop)
         for operation in (log.append(Append("jplain.a", b"", {}, 0)), log.last("jplain.a"), log.head("JPLAIN")):
-            with pytest.raises(Unavailable, match=rf"{fresh_nats.url} did not answer within 0.3 s"):
+            with pytest.raises(Unavailable, match=rf"NATS at {connection.place} did not answer within 0.3 s"):
                 await operation
-        with pytest.raises(Unavailable, match=fresh_nats.url):
+        with pytest.raises(Unavailable, match=connection.place):
             await anext(log.read("jplain.a"))
-    with pytest.raises(Unavailable, match=fresh_nats.url):
+    with pytest.raises(Unavailable, match=connection.place):
         await connect(fresh_nats.url, budget_s=0.3)
 
 
 async def test_an_address_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(InvalidInput, match="CDB_NATS_URL"):
         await connect("nats://")
+
+
+async def test_a_wrong_password_is_told_at_once_and_never_shown(
+    fresh_nats: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    port, secret = fresh_nats.port, "hunter2"
+    async with asyncio.timeout(DEADLINE_S):
+        for address in (f"desk:{secret}@127.0.0.1:{port}", f"desk:{secret}#@127.0.0.1:{port}", f"127.0.0.1:{port}"):
+            with pytest.raises(InvalidInput, match=r"lets us in .*user and password") as refusal:
+                await connect(f"nats://{address}", budget_s=3_600)
+            assert secret not in str(refusal.value) + caplog.text
+
+
+async def test_no_message_about_a_server_shows_its_password(
+    fresh_nats: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = []
+    async with await connect(fresh_nats.url, budget_s=0.3) as connection:
+        for monitor_url in (None, "http://127.0.0.1:1"):
+            with pytest.raises(NotDurable) as refusal:
+                await require_durable(connection, monitor_url)
+            said.append(str(refusal.value))
+        with pytest.raises(Denied) as denied:
+            await connection.ask("governance.decision.x", b"")
+        await asyncio.to_thread(fresh_nats.stop)
+        with pytest.raises(Unavailable) as gone:
+            await connection.retry("asking", lambda: connection.api("INFO"))
+    said += [str(denied.value), str(gone.value), caplog.text, fresh_nats.log.read_text()]
+    assert all("127.0.0.1" in text for text in said)
+    password = re.search(":([0-9a-f]{64})@", fresh_nats.url)
+    assert password
+    assert password[1] not in "".join(said)
 
 
 async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
@@ -290,8 +326,8 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
     await until(lambda: log.connection.is_up)
     lines = [(r.name, r.getMessage()) for r in caplog.records if r.name != "asyncio"]
     assert lines == [
-        ("cdb.nats", f"NATS at {fresh_nats.url}: connection lost (nats: unexpected EOF), reconnecting"),
-        ("cdb.nats", f"NATS at {fresh_nats.url}: connected again"),
+        ("cdb.nats", f"NATS at {log.connection.place}: connection lost (nats: unexpected EOF), reconnecting"),
+        ("cdb.nats", f"NATS at {log.connection.place}: connected again"),
     ]
 
 

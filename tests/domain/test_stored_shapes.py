@@ -19,12 +19,13 @@ from adapters.token_log import Access, TokenLog
 from domain.access import ACCESS_EVENT, AccessEvent
 from domain.engine import ENGINE
 from domain.events import LEDGER_EVENT, LedgerEvent
+from domain.governance import GOVERNANCE_EVENT, GovernanceEvent
 from domain.instructions import INSTRUCTION, Instructed, Instruction
 from domain.operations import OPS_EVENT, OpsEvent
 from domain.ports import Append, Fact, TapeEnd
 from domain.snapshot import restore
 from domain.tape import TICK, Block, decode
-from tests import canonical, canonical_services
+from tests import canonical, canonical_governance, canonical_services
 from tests.golden import shapes
 
 GOLDEN = Path(shapes.__file__).parent
@@ -53,10 +54,21 @@ async def stored_log(*names: str) -> tuple[MemoryLog, str]:
     return log, "golden"
 
 
+async def stored_messages(*names: str) -> MemoryLog:
+    """As stored_log, of messages that are each the first of their subjects."""
+    log = MemoryLog()
+    for name in names:
+        envelope = json.loads((GOLDEN / f"messages/{name}.json").read_bytes())
+        data = (GOLDEN / f"messages/{name}.bin").read_bytes()
+        await log.append(Append(envelope["subject"], data, envelope["headers"], 0))
+    return log
+
+
 def test_every_instruction_and_event_and_kind_of_record_has_a_golden_file() -> None:
     instructions = {Path(name).stem for name in STORED if name.startswith("instructions/")}
     assert instructions - {kind + newer for kind, newer in shapes.GREW.items()} == kinds(Instruction, "kind")
-    for folder, union in (("events", LedgerEvent), ("operations", OpsEvent), ("access", AccessEvent)):
+    unions = {"events": LedgerEvent, "operations": OpsEvent, "access": AccessEvent, "governance": GovernanceEvent}
+    for folder, union in unions.items():
         assert {Path(name).stem for name in STORED if name.startswith(f"{folder}/")} == kinds(union, "type")
     assert set(STORED) - {*OLDER, *GREW} == set(today())
 
@@ -77,10 +89,10 @@ def test_an_old_event_is_read_as_it_was_meant(kind: str) -> None:
     assert LEDGER_EVENT.validate_json((GOLDEN / f"events/{kind}.json").read_bytes()) == canonical.EVENTS[kind]
 
 
-@pytest.mark.parametrize("kind", canonical_services.OPERATIONS)
+@pytest.mark.parametrize("kind", shapes.OPERATIONS)
 def test_an_old_event_of_a_service_is_read_as_it_was_meant(kind: str) -> None:
     stored = (GOLDEN / f"operations/{kind}.json").read_bytes()
-    assert OPS_EVENT.validate_json(stored) == canonical_services.OPERATIONS[kind]
+    assert OPS_EVENT.validate_json(stored) == shapes.OPERATIONS[kind]
 
 
 @pytest.mark.parametrize("kind", canonical_services.ACCESS)
@@ -104,6 +116,21 @@ def test_every_word_that_could_be_stored_is_still_read_and_written(name: str, fi
     for word in words.split():
         event = union.validate_python(stored | {field: word})
         assert json.loads(event.model_dump_json())[field] == word
+
+
+@pytest.mark.parametrize("kind", canonical_governance.GOVERNANCE)
+def test_an_old_event_of_governance_is_read_as_it_was_meant(kind: str) -> None:
+    stored = (GOLDEN / f"governance/{kind}.json").read_bytes()
+    assert GOVERNANCE_EVENT.validate_json(stored) == canonical_governance.GOVERNANCE[kind]
+
+
+async def test_old_messages_of_governance_are_read_as_they_were_meant() -> None:
+    """The second holds two events, which share its sequence."""
+    log = await stored_messages("founding", "draft")
+    wanted = frozenset(canonical_governance.GOVERNANCE)
+    facts = [fact async for page in Facts(log, "golden").read("governance", 0, wanted) for fact in page.facts]
+    founded, drafted = canonical_governance.MESSAGES[0], canonical_governance.MESSAGES[4]
+    assert [(fact.position, fact.event) for fact in facts] == [(1, *founded), (2, drafted[0]), (2, drafted[1])]
 
 
 @pytest.mark.parametrize(("kind", "evidence"), [("signal_assessed", "sizing"), ("order_filled", "market")])

@@ -20,6 +20,7 @@ from adapters import processes
 from adapters.embedded import EmbeddedServers
 from adapters.jetstream import JetStreamLog, connect
 from adapters.tape_log import StoredTape
+from domain.errors import Unavailable
 from ops import settings
 from ops.composition import open_log
 from tests.canonical import market_ticks
@@ -69,10 +70,9 @@ class Folder:
 
     async def tape_reaches(self, tape: str, ordinal: int, growth: int = 0) -> None:
         """Wait until a running command has put so much on the tape, `growth` of it since we looked first."""
-        config = self.path / "nats" / "nats-server.conf"
         while True:
-            with suppress(OSError, ValueError, KeyError):
-                url = f"nats://127.0.0.1:{json.loads(config.read_text())['port']}"
+            with suppress(Unavailable):
+                url = EmbeddedServers(self.path).running_nats()
                 break
             await asyncio.sleep(0.005)
         async with await connect(url) as connection:

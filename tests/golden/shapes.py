@@ -18,7 +18,10 @@ from domain.engine import ENGINE
 from domain.instructions import Instructed
 from domain.ports import Append, LedgerEnd, Recorded, TapeEnd
 from domain.tape import Block, concatenate
-from tests import canonical, canonical_services
+from tests import canonical, canonical_governance, canonical_services
+from tests.ops.desks import write_governance
+
+OPERATIONS = canonical_services.OPERATIONS | canonical_governance.OPERATIONS
 
 HERE = Path(__file__).parent
 FEED = "0123456789abcdef"
@@ -46,7 +49,10 @@ async def _messages() -> dict[str, bytes]:
     token = governance(CATEGORY, created.name)
     await log.append(Append(token, _json(created), {}, 0))  # a new token is never the same bytes
     await TokenLog(log, lambda: revoked.occurred_at_ns).revoke(created.name, revoked.actor, "it was in a chat")
+    await write_governance(log, [canonical_governance.MESSAGES[0], canonical_governance.MESSAGES[4]])
     names = {
+        "governance.constitution.main": ["founding"],
+        "governance.proposal.p-recorded": ["draft"],  # two events, one message
         "tape.golden": ["instruction", *(f"{name}_2" for name in GREW_MESSAGES)],
         "ledger.golden": ["commit"],
         "snapshot.golden": ["snapshot"],
@@ -73,8 +79,9 @@ def written_today() -> dict[str, bytes]:
     return {
         **{f"instructions/{kind}{GREW.get(kind, '')}.json": _json(i) for kind, i in canonical.INSTRUCTIONS.items()},
         **{f"events/{kind}.json": _json(event) for kind, event in canonical.EVENTS.items()},
-        **{f"operations/{kind}.json": _json(event) for kind, event in canonical_services.OPERATIONS.items()},
+        **{f"operations/{kind}.json": _json(event) for kind, event in OPERATIONS.items()},
         **{f"access/{kind}.json": _json(event) for kind, event in canonical_services.ACCESS.items()},
+        **{f"governance/{kind}.json": _json(event) for kind, event in canonical_governance.GOVERNANCE.items()},
         **{f"ticks/{kind}.bin": tick.tobytes() for kind, tick in canonical.TICKS.items()},
         f"snapshots/engine_{ENGINE}.bin": canonical.golden_snapshot(),
         **asyncio.run(_messages()),

@@ -105,7 +105,7 @@ class Cdb:
 
     def __init__(self, path: Path, *, dashboard: bool = False) -> None:
         self.path, self._dashboard = path, dashboard
-        self.ports = {service: processes.free_port() for service in (*SERVICES, *READ_SIDE)}
+        self.ports = {service: processes.free_port() for service in (*SERVICES, *READ_SIDE, "governance")}
         self._started: list[Process] = []
 
     async def start(self, *arguments: str) -> Process:

@@ -41,7 +41,7 @@ async def read_side(parent: Process, other_than: int = 0) -> psutil.Process:
     async def runs() -> bool:
         assert parent.returncode is None
         children = psutil.Process(parent.pid).children()
-        found[:] = [c for c in children if c.pid != other_than and "--attached" in c.cmdline() and processes.alive(c)]
+        found[:] = [c for c in children if c.pid != other_than and "projector" in c.cmdline() and processes.alive(c)]
         return bool(found)
 
     await until(runs)

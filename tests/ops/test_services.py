@@ -20,6 +20,7 @@ from adapters.jetstream import JetStreamLog
 from adapters.ledger import StoredLedger
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
+from adapters.permissions import GOVERNANCE
 from adapters.tape_log import StoredTape
 from domain.errors import Conflict, DeskError, Diverged, InvalidInput, Unavailable
 from domain.instructions import Instructed, StrategyActivated, TradingHalted
@@ -379,7 +380,9 @@ async def test_what_a_session_added_counts_all_lives_of_its_sequencer(
     assert again.ticks_added == 0
 
 
-async def test_no_command_can_spoil_the_tape_of_a_desk_that_runs(log: JetStreamLog, settings: Settings) -> None:
+async def test_no_command_can_spoil_the_tape_of_a_desk_that_runs(
+    log: JetStreamLog, settings: Settings, nats_server: NatsServer
+) -> None:
     services = DeskServices(settings, log, PLAN)
     running = asyncio.create_task(run(services, until_fed=False))
 
@@ -392,9 +395,10 @@ async def test_no_command_can_spoil_the_tape_of_a_desk_that_runs(log: JetStreamL
         (said(StrategyActivated, strategy="moon", version=1, parameters={}, symbols=("EURUSD",)), "moon"),
         (said(StrategyActivated, strategy="ema_cross", version=9, parameters={}, symbols=("EURUSD",)), "v9"),
     ]
-    for instruction, named in spoiling:
-        with pytest.raises(InvalidInput, match=named):
-            await send_command(log.connection, settings.desk, instruction)
+    async with logs.jetstream(nats_server, GOVERNANCE) as may_activate:
+        for instruction, named in spoiling:
+            with pytest.raises(InvalidInput, match=named):
+                await send_command(may_activate.connection, settings.desk, instruction)
     ordinal = await send_command(log.connection, settings.desk, order_requested(ORDER))
     await services.core.reached(ordinal)
     running.cancel()

@@ -92,6 +92,14 @@ def test_a_wrong_option_is_named_as_the_option_it_is():
     assert "--retry-budget-seconds=1 is not allowed" in refusal(retry_budget_seconds=1)
 
 
+def test_an_address_for_governance_alone_would_split_the_desk_over_two_servers(monkeypatch):
+    monkeypatch.setenv("CDB_GOVERNANCE_NATS_URL", "nats://governance:s3cret@127.0.0.1:4222")
+    assert "CDB_GOVERNANCE_NATS_URL is set without CDB_NATS_URL" in refusal()
+    assert "s3cret" not in refusal()
+    settings = load(nats_url="nats://127.0.0.1:4222")
+    assert "s3cret" not in "".join(line.value for line in listing(settings))
+
+
 def test_several_wrong_values_are_all_named(monkeypatch):
     monkeypatch.setenv("CDB_LOG_LEVEL", "loud")
     line = refusal(desk="No Desk")

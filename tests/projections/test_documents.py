@@ -52,6 +52,52 @@ def section(document: str, heading: str) -> list[str]:
 # -- what they say -----------------------------------------------------------------------------------------------------
 
 
+def test_what_waits_for_a_person_stands_there_with_since_when_and_a_caution() -> None:
+    waiting = {
+        "proposal": "p-1", "title": "resume | trading", "actor": "a-lead", "taint": True,
+        "waiting_since": "2024-03-04T00:00:00Z", "expires_at": "2024-03-05T00:00:00Z",
+    }  # fmt: skip
+    (line,) = section(stand(pending_decisions=[waiting]), "Offene Entscheidungen")
+    assert line == (
+        "- p-1: resume \\| trading, von a-lead, wartet seit 2024-03-04T00:00:00Z, verfällt 2024-03-05T00:00:00Z; "
+        "Vorsicht: der Ablauf hat fremden Text gelesen"
+    )
+    assert "Vorsicht" not in stand(pending_decisions=[waiting | {"taint": False}])
+    assert section(stand(), "Offene Entscheidungen") == ["- keine"]
+
+
+def test_agents_stand_there_with_how_they_are() -> None:
+    agent = {
+        "agent": "codex", "level": 2, "state": "silent", "doing": "a `diff`", "last_seen": "2024-03-04T00:00:00Z",
+        "failures": 2, "refusals": 1,
+    }  # fmt: skip
+    never = agent | {"state": "unknown", "doing": None, "last_seen": None}
+    assert section(stand(agents=[agent, never]), "Agenten") == [
+        "- codex (Ebene 2): meldet sich nicht, zuletzt 2024-03-04T00:00:00Z; Ausfälle 2, Ablehnungen 1; a \\`diff\\`",
+        "- codex (Ebene 2): nie gemeldet; Ausfälle 2, Ablehnungen 1",
+    ]
+
+
+def test_a_verdict_stands_with_what_was_proposed_and_waits_for_its_effect_only_when_granted() -> None:
+    said = DECISION | {
+        "what": "proposal_approved", "answer": None, "reference": "p-1", "authority": "key ab",
+        "content": {"title": "resume trading", "command": "resume", "desk": "main", "actor": "a-lead"},
+    }  # fmt: skip
+    lines = decision_log("main", [said], [], MOMENT).splitlines()
+    assert "### 2024-03-04T00:00:00Z · Vorschlag freigegeben" in lines
+    assert "- Was: resume trading, vorgeschlagen von a-lead" in lines
+    assert lines[-1] == "- Antwort: noch keine"
+    rejected = decision_log("main", [said | {"what": "proposal_rejected"}], [], MOMENT)
+    assert "Antwort" not in rejected
+
+
+def test_what_governance_refused_stands_with_the_rule_that_said_no() -> None:
+    said = DECISION | {"what": "command_refused", "answer": None, "content": {"command": "draft", "code": "not_mine"}}
+    log = decision_log("main", [said], [], MOMENT)
+    assert "- Was: draft (not_mine)" in log
+    assert "Antwort" not in log
+
+
 def test_a_document_begins_with_the_moment_that_it_shows() -> None:
     assert stand().splitlines()[:7] == [
         "# AKTUELLER STAND", "", "- Desk: main", "- Betriebsart: Papierhandel (mode: paper)",

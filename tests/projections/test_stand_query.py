@@ -181,7 +181,9 @@ STANDS: list[Row] = [
         "daily_loss_ppm": 50_000, "max_loss_ppm": None, "profit_target_ppm": 100_000, "trading_days_min": 4}}},
      "ordinal": 1, "at_ns": 0, "actor": "a", "authority": "operator"},
 ]  # fmt: skip
-NOTHING: Row = dict.fromkeys(("told", "breach", "challenge", "orders", "positions", "services", "breakers"))
+NOTHING: Row = dict.fromkeys(
+    ("told", "breach", "challenge", "orders", "positions", "services", "breakers", "pending", "roles", "health")
+)
 
 
 def stand_with(daily_room: int | None) -> Any:
