@@ -36,6 +36,12 @@ class Deciding(Governed):
         """A proposal of the session lead to record this in DECISION_LOG."""
         return await self.draft(name="record_decision", what=what, context="the weekly review", **changes)
 
+    async def withdrawn(self) -> None:
+        """None of the session lead's proposals waits any more: an agent has a few at most."""
+        for proposal in self.gate.state.pending():
+            if proposal.draft.actor == "session-lead":
+                await self.gate.withdraw(proposal.name, self.actor(), "the test is over")
+
     async def enrol(self, name: str, public_key: str) -> None:
         """As `cdb approver enrol NAME --public-key` of jan does."""
         event = ApproverEnrolled(

@@ -60,6 +60,12 @@ def seen(person: BrowserContext, desk: Site) -> Iterator[Seen]:
     page.close()
 
 
+@pytest.fixture(autouse=True)
+def _nothing_waits(desk: Site) -> Iterator[None]:
+    yield
+    desk.run(desk.deciding.withdrawn())
+
+
 ONE_KEY = re.compile(r"^[A-Za-z0-9_-]{43}$")
 
 
