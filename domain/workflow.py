@@ -38,13 +38,15 @@ CHECKLISTS: dict[Workflow, tuple[str, ...]] = {
 
 
 class Evidence(BaseModel):
-    """What a step found: a sentence, and where it can be looked up (an as_of token, a document, a file's hash)."""
+    """What a step found: a sentence, and where it can be looked up (an as_of token, a document, a file's hash).
+    `content` is the kind's own, for the steps behind it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     says: str = Field(min_length=1, max_length=20_000)
     reference: str = Field("", max_length=500)
     untrusted: bool = False
+    content: dict[str, Any] = Field(default_factory=dict)
 
 
 class _RunEvent(Event):

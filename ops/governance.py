@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,11 +30,13 @@ from domain.ports import Log
 from domain.testimony import Testimony
 from domain.workflow import triggered_by
 from ops.agent_watch import AgentWatch, Heartbeat
+from ops.background import open_background
 from ops.composition import open_documents, open_forge, open_log
 from ops.control import Outcome, instruct, who
 from ops.effects import Effects
 from ops.gatekeeper import Gatekeeper, Receipt
 from ops.governance_views import VIEWS, run_view
+from ops.learning import Learning
 from ops.proposal_standing import Standings
 from ops.role_update import SAID
 from ops.services import halt_latch
@@ -49,6 +52,7 @@ EVERYWHERE = "all"  # one service for all desks of a log
 SWEEP_EVERY_S = 1.0
 STANDBY_S = 1.0
 CONVERSATION = "conversation"
+PATIENCE_S = 0.2  # that the service has with long work before it goes on with other things
 
 Content = Mapping[str, Any]
 Handler = Callable[[Actor, Content], Awaitable[Content]]
@@ -217,9 +221,11 @@ def _plain(receipt: Receipt) -> Content:
 
 
 @asynccontextmanager
-async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, JetStreamLog]]:
-    """Governance of the log in this process, in nobody else's while the block lasts. Raises Conflict when another
-    process has it, Unavailable."""
+async def open_governor(
+    settings: Settings, patience_s: float | None = None
+) -> AsyncIterator[tuple[Governor, JetStreamLog]]:
+    """Governance of the log in this process, in nobody else's while the block lasts. `patience_s` as in
+    ops/background.py. Raises Conflict when another process has it, Unavailable."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_log(settings, GOVERNANCE))
         await stack.enter_async_context(only_one(store.connection, EVERYWHERE, SERVICE))
@@ -228,7 +234,8 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         forge = open_forge(settings)
         gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
         await gate.open(settings.environment)
-        workflows = Workflows(gate, kinds(settings, gate, store, documents, forge))
+        background = await stack.enter_async_context(open_background(patience_s))
+        workflows = Workflows(gate, kinds(settings, gate, store, documents, forge, background))
 
         async def say(desk: str, instruction: Instruction) -> Outcome:
             latch = halt_latch(settings.model_copy(update={"desk": desk}))
@@ -237,19 +244,40 @@ async def open_governor(settings: Settings) -> AsyncIterator[tuple[Governor, Jet
         yield Governor(gate, workflows, store, events.record, say), store
 
 
-async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
-    """The service, until it is cancelled; while another process has its place it stands by. Raises Unavailable."""
+async def serve(settings: Settings, *, ready: Callable[[], None], measure: Callable[..., None]) -> None:
+    """The service, until it is cancelled; while another process has its place it stands by. `measure` takes what its
+    page shows: how many proposals wait, and how many of them longer than the governance policy wants. Raises
+    Unavailable."""
     while True:
         try:
             async with (
-                open_governor(settings) as (governor, store),
+                open_governor(settings, PATIENCE_S) as (governor, store),
                 serve_governance(store.connection, governor.handle),
             ):
                 ready()
-                await beside(_every(governor.sweep), _every(governor.workflows.sweep))  # no run delays a verdict
+                # Each at its own pace: a long run delays no verdict.
+                verdicts = _every(partial(_swept, governor, measure))
+                await beside(
+                    verdicts, _every(partial(_worked, governor, Learning(store, governor.gate, governor.workflows)))
+                )
         except Conflict as conflict:
             log.info("governance stands by: %s", conflict)
             await asyncio.sleep(STANDBY_S)
+
+
+async def _swept(governor: Governor, measure: Callable[..., None]) -> None:
+    """Record what expired, go on with what was begun, and tell what waits."""
+    state, now_ns = governor.gate.state, governor.gate.now_ns()
+    waited_ns = [now_ns - proposal.draft.occurred_at_ns for proposal in state.pending()]
+    overdue = sum(waited > state.policy.waiting_alert_ns for waited in waited_ns)
+    measure(pending=len(waited_ns), overdue=overdue, oldest_waiting_s=max(waited_ns, default=0) // 10**9)
+    await governor.sweep()
+
+
+async def _worked(governor: Governor, learning: Learning) -> None:
+    """Take every run as far as it goes, and start those that a weak strategy asks for."""
+    await governor.workflows.sweep()
+    await learning.sweep()
 
 
 async def _every(sweep: Callable[[], Awaitable[object]]) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.gate import question_of
 from domain.governance import Governance
 from domain.presentation import title
 from domain.proposal import Proposal, ProposalApproved, ProposalRejected, ProposalWithdrawn
 from domain.tape import utc
+from domain.verdicts import question_of
 from domain.workflow import Run
 
 Answer = Mapping[str, Any]
@@ -47,6 +47,7 @@ def proposal_view(proposal: Proposal, now_ns: int) -> Answer:
         "widens": list(draft.widens),
         "effects_expected": list(draft.effects),
         "rollback": title(draft.rollback) if draft.rollback else None,
+        "rollback_arguments": draft.rollback.model_dump(mode="json") if draft.rollback else None,
         "rolls_back": draft.rolls_back or None,
         "shown": presented.shown if presented else None,
         "base": presented.base if presented else None,

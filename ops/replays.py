@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -26,6 +28,7 @@ from domain.trading import RAISED_SIGNAL
 
 _NO_SIGNALS = np.zeros(0, RAISED_SIGNAL)
 _NO_ORDER = 2**62  # no ledger has that many events
+_LAST = 19  # the lowest priority there is
 
 Message = Block | Instructed
 
@@ -146,15 +149,18 @@ async def replay(
     replays: Sequence[Replay],
     opening: Sequence[Instruction] = (),
     progress: Callable[[int, int], None] | None = None,
+    *,
+    gently: bool = False,
 ) -> Reading:
     """Run every replay over the whole tape, up to where it ends now. `opening` stands before its first record of market
     data, as if it had been said there: a dataset names no strategy. Cancelled, it stops behind the page under way.
+    `gently`: on one core, and only when nobody else wants it. What `progress` raises ends it.
 
     Raises TapeBroken, OtherEngine (a strategy version that is not in this build), InvalidInput.
     """
     reading, end, inserted = Reading(tape.name), (await tape.end()).ordinal, False
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(1, initializer=_step_back) if gently else ThreadPoolExecutor(os.cpu_count()) as pool:
         async with aclosing(tape.read()) as pages:
             async for page in pages:
                 reading.add(page)
@@ -168,6 +174,12 @@ async def replay(
                 if progress:
                     progress(reading.last, end)
     return reading
+
+
+def _step_back() -> None:
+    """This thread goes behind all others; only Linux gives each thread a priority of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
 
 
 def _moved(message: Message, by: int) -> Message:

@@ -107,9 +107,11 @@ class TuningOperations:
         return found.row()
 
 
-async def tune(log: Log, desk: str, asked: Asked, progress: Callable[[int, int], None] | None = None) -> Tuning:
-    """Replay a tape under the current parameters and their neighbours, and judge. Raises InvalidInput for what cannot
-    be tuned, TapeBroken."""
+async def tune(
+    log: Log, desk: str, asked: Asked, progress: Callable[[int, int], None] | None = None, *, gently: bool = False
+) -> Tuning:
+    """Replay a tape under the current parameters and their neighbours, and judge; `gently` as in ops/replays.py. Raises
+    InvalidInput for what cannot be tuned, TapeBroken."""
     if not 1 <= asked.candidates <= CANDIDATES_BOUND:
         raise InvalidInput(f"--candidates {asked.candidates} is not from 1 to {CANDIDATES_BOUND}")
     tape = StoredTape(log, asked.tape or desk)
@@ -122,7 +124,7 @@ async def tune(log: Log, desk: str, asked: Asked, progress: Callable[[int, int],
     replays = [
         Replay(handler.name, handler.version, one.model_dump(mode="json"), asked.symbols) for one in (current, *near)
     ]
-    reading = await replay(tape, replays, opening, progress)
+    reading = await replay(tape, replays, opening, progress, gently=gently)
     parts = await asyncio.to_thread(lambda: [parts_of(one, reading.seed) for one in replays])
     judgement = judge(parts[0], parts[1:], asked.aim, asked.drawdown_max)
     tried = [Tried(one, figures) for one, figures in zip((current, *near), parts, strict=True)]
@@ -137,7 +139,7 @@ async def observed(log: Log, desk: str, strategy: str, since: int, seed: int) ->
     tape = StoredTape(log, desk)
     activation, _ = await _activation(log, desk, Asked(strategy), tape)
     run = Replay(strategy, activation.version)
-    await replay(tape, [run])
+    await replay(tape, [run], gently=True)
     if since not in run.activated:
         known = ", ".join(str(ordinal) for ordinal in run.activated)
         raise InvalidInput(f"strategy {strategy!r} was not activated at record {since} of tape {desk}, but at {known}")

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,6 +50,17 @@ class Kind(Protocol):
         """Markdown that links every decision."""
 
 
+@runtime_checkable
+class Following(Kind, Protocol):
+    """A workflow that follows its proposal to the gate, and looks back at what came of it."""
+
+    async def proposed(self, proposal: Proposal, steps: "Steps") -> None:
+        """The proposal stands at the gate."""
+
+    async def observe(self, proposal: Proposal, steps: "Steps") -> None:
+        """Look at what was delivered, if it is time to; finish the lines behind it when all is said."""
+
+
 class Waits(Exception):
     """A line of the checklist cannot be finished until somebody gives what its text says is missing."""
 
@@ -74,9 +85,11 @@ class Steps:
         changed = copy.deepcopy(self.run)
         await self._gate.store([change(changed)])
 
-    async def finish(self, step: str, says: str, reference: str = "", *, untrusted: bool = False) -> None:
-        """Tick a line; said again it is not stored again."""
-        evidence = Evidence(says=says, reference=reference, untrusted=untrusted)
+    async def finish(
+        self, step: str, says: str, reference: str = "", *, untrusted: bool = False, content: Any = None
+    ) -> None:
+        """Tick a line; said again it is not stored again. `content` is for the lines behind it."""
+        evidence = Evidence(says=says, reference=reference, untrusted=untrusted, content=content or {})
         if self.run.steps.get(step) != evidence:
             await self.store(lambda run: run.finish_step(step, evidence, self._gate.now_ns(), GATE.name))
 
@@ -170,8 +183,9 @@ class Workflows:
             return run_view(await self.close(asked.run, asked.outcome, actor))
         raise Refused("unknown_action", f"a run takes start, give, advance, go and close, not {action[:60]!r}")
 
-    async def start(self, actor: Actor, start: Start) -> Run:
-        """A new run. Raises Refused when the actor's role does not lead this workflow."""
+    async def start(self, actor: Actor, start: Start, name: str = "") -> Run:
+        """A new run, named by what starts it where that is known. Raises Refused when the actor's role does not lead
+        this workflow."""
         state = self._gate.state
         _refuse_foreign(actor, start.kind)
         if start.kind not in self._kinds:
@@ -179,7 +193,7 @@ class Workflows:
         if start.previous:
             state.run(start.previous)
         seed = f"{actor.name}:{start.model_dump_json()}:{state.position}"
-        name = f"{start.kind.lower()}-{hashlib.sha256(seed.encode()).hexdigest()[:10]}"
+        name = name or f"{start.kind.lower()}-{hashlib.sha256(seed.encode()).hexdigest()[:10]}"
         content = start.model_dump(exclude={"action"})
         role = actor.role.name if actor.role else ""
         event = Run.empty(name).began(self._gate.now_ns(), actor.name, role=role, **content)
@@ -264,6 +278,8 @@ class Workflows:
     async def _judge(self, run: Run, kind: Kind, steps: Steps) -> None:
         """A verdict against it ends the run; documents that moved mean another proposal."""
         proposal = self._proposed(run)
+        if isinstance(kind, Following):
+            await kind.proposed(proposal, steps)
         if proposal.pending and proposal.expired(self._gate.now_ns()):
             await self._gate.expire()
         try:
@@ -295,7 +311,9 @@ class Workflows:
 
     async def _observe(self, run: Run, kind: Kind, steps: Steps) -> None:
         """The end, once every line but the report is done."""
-        if all(done or step == "report" for step, done in run.checklist):
+        if isinstance(kind, Following):
+            await kind.observe(self._proposed(run), steps)
+        if all(done or step == "report" for step, done in steps.run.checklist):
             await self._end(run.name, "delivered", GATE)
 
     def _proposed(self, run: Run) -> Proposal:

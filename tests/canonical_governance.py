@@ -69,7 +69,7 @@ Said = GovernanceEvent | AccessEvent
 # Every field written out, so that a changed default does not change what is stored.
 POLICY = GovernancePolicy(
     version=1, proposal_expiry_ns=HOUR_NS, pending_max_per_agent=5, order_notional_max_nanos=10_000 * 10**9,
-    order_risk_max_ppm=1_000, waiting_alert_ns=HOUR_NS, heartbeat_ns=30 * 10**9, fast_track=("governance/AGENTS.md",),
+    order_risk_max_ppm=1_000, waiting_alert_ns=HOUR_NS, heartbeat_ns=30 * 10**9, fast_track=("AGENTS",),
     learning_trades_min=30, learning_win_rate_min_ppm=700_000, learning_drawdown_max_thousandths=None,
 )  # fmt: skip
 ROLES = (

@@ -85,6 +85,7 @@ async def test_an_agent_proposes_by_its_own_credentials_and_a_person_decides_bes
         assert (drafted["status"], drafted["state"]) == ("pending_decision", "presented")
         view = await ask("ask", "session-lead", {"about": "proposal", "proposal": drafted["proposal"]})
         assert "bench-wide" in view["shown"]
+        await until(lambda: _waiting(cdb, 1))
 
         for command, actor, content, code in (
             ("draft", "gemini", wide, "not_permitted"),
@@ -129,6 +130,11 @@ async def test_two_services_on_one_log_take_turns(cdb: Cdb) -> None:
         assert (await cdb.desk().governance("ask", {"about": "roles"}))["roles"]
     finally:
         await second.close()
+
+
+async def _waiting(cdb: Cdb, pending: int) -> bool:
+    page = await cdb.page("governance")
+    return page is not None and (page[1]["figures"]["pending"], page[1]["figures"]["overdue"]) == (pending, 0)
 
 
 async def _says(cdb: Cdb, state: str) -> bool:
