@@ -279,3 +279,48 @@ async def test_a_run_killed_at_any_decision_is_gone_on_with_and_done_once(tmp_pa
         assert len(of.requests()) == 1
         said = [m.instruction.id for m in await tape_of(of.log) if isinstance(m, Instructed)]
         assert len(said) == len(set(said))
+
+
+# -- on a market where other parameters are better indeed --------------------------------------------------------------
+
+
+def waves(count: int) -> Any:
+    """Quotes of one instrument on a long wave with a short one on it, which only quicker averages see."""
+    ticks, at = market_ticks(count, seed=3), np.arange(count)
+    mids = 110_000 + (300 * np.sin(2 * np.pi * at / 151) + 1_087 * np.sin(2 * np.pi * at / 1_051)).astype(np.int64)
+    ticks["bid"], ticks["ask"] = (mids - 1) * 10_000, (mids + 1) * 10_000
+    merged = with_minutes(ticks)
+    merged["flags"][np.flatnonzero(merged["flags"] != 0)[99::100]] |= PRAGUE_MIDNIGHT
+    return merged
+
+
+async def feed(of: Desk, said: Any) -> None:
+    end = await write_tape(of.log, said)
+    await decide(of.log, end.ordinal)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_what_was_found_better_is_promised_activated_and_then_kept_or_missed_by_the_market(tmp_path, stays):
+    of = cast(Desk, await Desk.open(tmp_path, kinds))
+    market, slow = waves(18_000), {"fast": 29, "slow": 94, "on": "ticks"}
+    cut = int(np.searchsorted(market["receive_time"], market_ticks(18_000, seed=3)["receive_time"][12_000]))
+    opening = [one for one in SCRIPT[:-2] if getattr(one, "number", 1) == 1]
+    await feed(of, [*opening, activated("ema_cross", "EURUSD", **slow), market[:cut]])
+    run = await of.start("WF2", input=INPUT | {"candidates": 24})
+    assert run.steps["replay"].says.startswith("One candidate is better (8 candidates tried")
+    assert run.steps["replay"].content["table"].count("| wanted |") == 1
+    await of.decide(run)
+    run = await of.go(run)
+    chosen = await of.parameters()
+    assert (chosen["fast"], chosen["slow"]) == (29, 47)
+    later = market[cut:].copy()
+    if not stays:  # quotes that change sides at random: averages that cross mean nothing
+        noise = np.random.default_rng(1).integers(-200, 200, len(later)) * 10_000
+        for side in ("bid", "ask"):
+            later[side] = np.where(
+                later["bid"] != 0, 1_100_000_000 + noise + (later["ask"] - later["bid"]) * (side == "ask"), 0
+            )
+    await feed(of, [later])
+    closed = await of.workflows.advance(run.name)
+    assert closed.closed, closed.missing
+    assert closed.steps["observation"].content["verdict"] == ("kept" if stays else "missed")
