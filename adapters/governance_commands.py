@@ -87,7 +87,7 @@ async def serve_governance(connection: Connection, handle: Handle) -> AsyncItera
         task.add_done_callback(answering.discard)
 
     async with contextlib.AsyncExitStack() as stack:
-        for subject in (subjects.command(SERVICE, "*"), f"{subjects.command(SERVICE, AGENT)}.*"):
+        for subject in (subjects.commands(SERVICE), subjects.commands(SERVICE, AGENT)):
             await stack.enter_async_context(connection.serving(subject, take))
         try:
             yield

@@ -112,9 +112,10 @@ def command(service: str, name: str, desk: str | None = None) -> str:
     return f"cmd.{token('service', service)}{scope}.{token('command', name)}"
 
 
-def commands(service: str, desk: str) -> str:
-    """All commands that a service takes for a desk."""
-    return f"cmd.{token('service', service)}.{token('desk', desk)}.*"
+def commands(service: str, desk: str | None = None) -> str:
+    """All commands that a service takes for a desk (None: for no desk in particular)."""
+    scope = "" if desk is None else f".{token('desk', desk)}"
+    return f"cmd.{token('service', service)}{scope}.*"
 
 
 def follower(identifier: str) -> str:

@@ -8,6 +8,7 @@ Role = Literal["observer", "operator", "agent", "approver"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 MAY_STOP: frozenset[Role] = frozenset({"operator", "agent", "approver"})  # stopping needs no permission but a role
+MAY_DECIDE: frozenset[Role] = frozenset({"operator", "approver"})  # in a browser, and with an enrolled key
 
 
 class _AccessEvent(BaseModel):

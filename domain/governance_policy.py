@@ -14,8 +14,8 @@ from domain.wording import duration, money, percent, thousandths
 
 HOUR = 60 * MINUTE
 
-# A document as domain/documents.py names it, such as AGENTS: no path, so no name leaves the documents' folder.
-DocumentName = Annotated[str, Field(pattern=r"^([A-Za-z_]+|strategies/[a-z0-9_]+\.json)$", max_length=100)]
+# A document as domain/documents.py names it, such as AGENTS; another name, as older policies have it, is no document's.
+DocumentName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(\.md|\.json)?$", max_length=200)]
 
 
 class GovernancePolicy(BaseModel):

@@ -1,10 +1,10 @@
 """What the HTTP API and the dashboard ask of a desk. ops/api.py implements it; tests have one in memory."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
-from domain.access import MAY_STOP, Role
+from domain.access import MAY_DECIDE, MAY_STOP, Role
 from projections.answers import Answer
 from projections.as_of import AsOf
 from projections.queries import Page, Queries
@@ -41,6 +41,11 @@ class Principal(NamedTuple):
     def may_stop(self) -> bool:
         """Every role but an observer's may halt the desk; nobody may resume it from here."""
         return self.role in MAY_STOP
+
+    @property
+    def may_decide(self) -> bool:
+        """A person's roles may hand in what a key has signed; an agent's and an observer's may not."""
+        return self.role in MAY_DECIDE
 
 
 class Change(NamedTuple):
@@ -105,6 +110,11 @@ class ApiDesk(Protocol):
     async def halt(self, by: Principal, reason: str, *, flatten: bool) -> Answer:
         """Stop trading now, as `cdb stop` does. {instruction_id, tape, ledger, applied, reason}, or, where no sequencer
         answers, {latched, reason}: the halt is then the tape's next record. Never InvalidInput."""
+
+    async def govern(self, by: Principal, command: Literal["ask", "decide"], content: Mapping[str, Any]) -> Answer:
+        """What governance answers (gateways/governing.py) to a person at the dashboard. What a verdict does is its
+        signature's, not the token's. Raises Refused, recorded, where the token's role may not decide; Unavailable where
+        no governance service runs."""
 
     async def lag(self) -> list[Answer]:
         """Per read model and source: {model, source, position, end, behind, market_time, recorded_at}."""

@@ -317,6 +317,7 @@ from gateways import (  # noqa: E402
     cli_projections,  # noqa: F401
     cli_token,  # noqa: F401
     cli_tune,  # noqa: F401
+    cli_workflow,  # noqa: F401
 )
 
 # A new command gets its place here.

@@ -2,19 +2,26 @@
 
 import asyncio
 import socket
+import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI
 
+from adapters.connection import Connection
+from adapters.governance_commands import Request, ask_governance
+from adapters.jetstream import JetStreamLog
+from adapters.ops_log import OpsLog
 from adapters.token_log import TokenLog
-from domain.errors import InvalidInput, Unavailable
+from domain.errors import InvalidInput, Refused, Unavailable
 from domain.instructions import TradingHalted
 from domain.instruments import canonical_symbol
+from domain.operations import CommandRefused
 from domain.ports import Log
 from gateways.api_desk import Change, Moment, Principal, Timeframe, Wanted
 from gateways.dashboard import mount
@@ -41,15 +48,20 @@ READING_THE_LOG = 4  # at once: NATS cuts off a client that lets more than 64 Mi
 
 Stop = Callable[[Principal, str, bool], Awaitable[Answer]]
 Look = Callable[[], Awaitable[list[Answer]]]
+Govern = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Record = Callable[[CommandRefused], None]
 
 
 class DeskApi:
-    """Implements gateways.api_desk.ApiDesk. `stop` halts the desk, `look` asks its services how they are."""
+    """Implements gateways.api_desk.ApiDesk. `stop` halts the desk, `look` asks its services how they are, `govern` asks
+    governance as a person, and `record` takes what is refused before that."""
 
-    def __init__(self, log: Log, visible: Visible, tokens: TokenLog, *, stop: Stop, look: Look) -> None:
+    def __init__(
+        self, log: Log, visible: Visible, tokens: TokenLog, *, stop: Stop, look: Look, govern: Govern, record: Record
+    ) -> None:
         self.name, self.queries = visible.desk, visible.queries
         self._log, self._visible, self._tokens = log, visible, tokens
-        self._stop, self._look = stop, look
+        self._stop, self._look, self._govern, self._record = stop, look, govern, record
         self._moments, self._changes = Moments(log, self.name), Changes(log, visible)
         self._log_turns = Turns("the log", READING_THE_LOG)
         self._named: OrderedDict[AsOf, Moment] = OrderedDict()
@@ -155,6 +167,18 @@ class DeskApi:
     async def halt(self, by: Principal, reason: str, *, flatten: bool) -> Answer:
         return await self._stop(by, reason, flatten)
 
+    async def govern(self, by: Principal, command: Literal["ask", "decide"], content: Mapping[str, Any]) -> Answer:
+        if not by.may_decide:
+            why = f"{by.name} is {by.role} here and may not {command}; a person decides, as operator or approver"
+            self._record(
+                CommandRefused(
+                    service="api", occurred_at_ns=time.time_ns(), actor=by.name, command=command, code="not_permitted",
+                    message=why,
+                )
+            )  # fmt: skip
+            raise Refused("not_permitted", why)
+        return dict(await self._govern(command, content))
+
     async def health(self) -> list[Answer]:
         return await self._look()
 
@@ -168,6 +192,11 @@ async def halted(settings: Settings, by: Principal, reason: str, flatten: bool) 
     return dict(await stop_desk(settings, halt))
 
 
+async def governed(connection: Connection, command: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the governance service answers the person who asks."""
+    return await ask_governance(connection, command, Request(content=dict(content)))
+
+
 async def looked_at(settings: Settings) -> list[Answer]:
     """What every service of the desk answers."""
     return list(await asyncio.gather(*(service_row(settings, service) for service in SERVICES)))
@@ -176,7 +205,7 @@ async def looked_at(settings: Settings) -> list[Answer]:
 # -- serving -------------------------------------------------------------------------------------------------------
 
 
-async def serve_api(settings: Settings, log: Log, *, ready: Callable[[], None]) -> None:
+async def serve_api(settings: Settings, log: JetStreamLog, *, ready: Callable[[], None]) -> None:
     """The HTTP API and the dashboard of a desk, until it is cancelled; `ready` is called once it listens. It listens
     also while PostgreSQL is away, and says so: the emergency stop needs none of it.
 
@@ -188,8 +217,12 @@ async def serve_api(settings: Settings, log: Log, *, ready: Callable[[], None]) 
         open_postgres(settings) as postgres,
         Visible.open(log, settings.desk, postgres.start) as visible,
         TokenLog(log).following() as tokens,
+        OpsLog.open(log) as events,
     ):
-        desk = DeskApi(log, visible, tokens, stop=partial(halted, settings), look=partial(looked_at, settings))
+        desk = DeskApi(
+            log, visible, tokens, stop=partial(halted, settings), look=partial(looked_at, settings),
+            govern=partial(governed, log.connection), record=events.record,
+        )  # fmt: skip
         warming = asyncio.create_task(asyncio.to_thread(warm_up), name="bars")
         app = create_app(desk, hosts=listening.hosts, version=VERSION, mount=mount)
         try:

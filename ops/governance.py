@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -26,9 +27,10 @@ from ops.composition import open_documents, open_forge, open_log
 from ops.control import who
 from ops.effects import Effects
 from ops.gatekeeper import Gatekeeper, Receipt
-from ops.governance_views import VIEWS
+from ops.governance_views import VIEWS, run_view
 from ops.learning import Learning
 from ops.proposal_standing import Standings
+from ops.session import beside
 from ops.settings import Settings
 from ops.workflow_kinds import kinds
 from ops.workflows import Workflows
@@ -84,6 +86,16 @@ class Governor:
                 )
             )  # fmt: skip
             raise
+
+    async def onward(self, command: str, answer: Content) -> Content:
+        """The answer once the run that it is about has gone as far as it goes: what the service's sweep does."""
+        if command not in ("run", "decide", "withdraw"):
+            return answer
+        name = str(answer.get("run") or self.gate.state.proposal(str(answer.get("proposal"))).draft.run)
+        if name:
+            run = await self.workflows.advance(name)
+            return run_view(run) if command == "run" else answer
+        return answer
 
     def _actor(self, from_agent: bool, request: Request) -> Actor:
         """An agent is who its records say; whoever has the desk's own credentials and names no agent is the user."""
@@ -157,8 +169,10 @@ async def open_governor(
         yield Governor(gate, workflows, events.record), store
 
 
-async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
-    """The service, until it is cancelled; while another process has its place it stands by. Raises Unavailable."""
+async def serve(settings: Settings, *, ready: Callable[[], None], measure: Callable[..., None]) -> None:
+    """The service, until it is cancelled; while another process has its place it stands by. `measure` takes what its
+    page shows: how many proposals wait, and how many of them longer than the governance policy wants. Raises
+    Unavailable."""
     while True:
         try:
             async with (
@@ -166,18 +180,35 @@ async def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
                 serve_governance(store.connection, governor.handle),
             ):
                 ready()
-                await _sweep(governor, Learning(store, governor.gate, governor.workflows))
+                # Each at its own pace: a long run delays no verdict.
+                verdicts = _every(partial(_swept, governor, measure))
+                await beside(
+                    verdicts, _every(partial(_worked, governor, Learning(store, governor.gate, governor.workflows)))
+                )
         except Conflict as conflict:
             log.info("governance stands by: %s", conflict)
             await asyncio.sleep(STANDBY_S)
 
 
-async def _sweep(governor: Governor, learning: Learning) -> None:
+async def _swept(governor: Governor, measure: Callable[..., None]) -> None:
+    """Record what expired, go on with what was begun, and tell what waits."""
+    state, now_ns = governor.gate.state, governor.gate.now_ns()
+    waited_ns = [now_ns - proposal.draft.occurred_at_ns for proposal in state.pending()]
+    overdue = sum(waited > state.policy.waiting_alert_ns for waited in waited_ns)
+    measure(pending=len(waited_ns), overdue=overdue, oldest_waiting_s=max(waited_ns, default=0) // 10**9)
+    await governor.gate.sweep()
+
+
+async def _worked(governor: Governor, learning: Learning) -> None:
+    """Take every run as far as it goes, and start those that a weak strategy asks for."""
+    await governor.workflows.sweep()
+    await learning.sweep()
+
+
+async def _every(sweep: Callable[[], Awaitable[object]]) -> None:
     while True:
         with contextlib.suppress(DeskError):
-            await governor.gate.sweep()
-            await governor.workflows.sweep()
-            await learning.sweep()
+            await sweep()
         await asyncio.sleep(SWEEP_EVERY_S)
 
 
@@ -193,4 +224,4 @@ class Here(NamedTuple):
             if await is_running(store.connection, EVERYWHERE, SERVICE):
                 return await ask_governance(store.connection, command, request)
         async with open_governor(self.settings) as (governor, _):
-            return await governor.handle(command, False, request)
+            return await governor.onward(command, await governor.handle(command, False, request))

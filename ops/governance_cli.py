@@ -25,9 +25,9 @@ class GovernanceOperations:
 
     _settings: Settings
 
-    async def governance(self, command: str, content: Mapping[str, Any]) -> Answer:
-        """Ask as the person at this machine. Raises Refused, InvalidInput, Unavailable."""
-        return await Here(self._settings).ask(command, content)
+    async def governance(self, command: str, content: Mapping[str, Any], acting_as: str = "") -> Answer:
+        """Ask as the person at this machine, or as the agent of a role. Raises Refused, InvalidInput, Unavailable."""
+        return await Here(self._settings).ask(command, content, actor=acting_as, role=acting_as)
 
     @property
     def desk(self) -> str:

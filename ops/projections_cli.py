@@ -52,13 +52,13 @@ class ProjectionOperations:
 
     async def projections(self) -> Sequence[Mapping[str, Any]]:
         """Every read model's place in each of its sources, and how far that is from the log's end."""
-        async with _opened(self._settings) as (_, facts, store, _):
+        async with read_side_of(self._settings) as (_, facts, store, _):
             return [row for model in READ_MODELS for row in await _places(facts, store, model)]
 
     async def rebuild(self, names: Sequence[str], progress: Progressing) -> Sequence[Mapping[str, Any]]:
         """Build read models anew, beside the ones that are asked meanwhile. No names: all of them."""
         models = _models(names)
-        async with _opened(self._settings) as (_, facts, store, _):
+        async with read_side_of(self._settings) as (_, facts, store, _):
             started = time.perf_counter()
             built = await rebuild_all(facts, store, models, _told(progress, "building", models))
             seconds = round(time.perf_counter() - started, 3)  # of all: they are built in one pass
@@ -67,7 +67,7 @@ class ProjectionOperations:
     async def verify_projections(self, names: Sequence[str], progress: Progressing) -> Sequence[Mapping[str, Any]]:
         """Compare read models with a fold from zero. Raises InvalidInput for one that is not built."""
         models = _models(names)
-        async with _opened(self._settings) as (_, facts, store, _):
+        async with read_side_of(self._settings) as (_, facts, store, _):
             for model in models:
                 if not await _is_built(store, model):
                     raise InvalidInput(
@@ -79,12 +79,12 @@ class ProjectionOperations:
     async def documents(self, folder: Path, asked: Asked, progress: Progressing) -> Mapping[str, Any]:
         """Write the documents of a moment; read models that are behind it are brought there first."""
         desk = self._settings.desk
-        async with _opened(self._settings) as (log, facts, store, dsn):
+        async with read_side_of(self._settings) as (log, facts, store, dsn):
             at, moments = await moment_of(log, desk, asked), Moments(log, desk)
             market_ns, recorded_ns = await moments.times(at)
             projector = Projector(facts, store, READ_MODELS)
             progress("read models", 0, 1, "")
-            await beside(projector.run(), _caught_up(projector, at))
+            await beside(projector.run(), caught_up(projector, at))
             progress("read models", 1, 1, "")
             async with reader_pool(dsn, desk) as pool:
                 queries = Queries(ReadModels(pool), desk)
@@ -99,7 +99,8 @@ class ProjectionOperations:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[_ReadSide]:
+async def read_side_of(settings: Settings) -> AsyncIterator[_ReadSide]:
+    """The log, its facts and the read models of a desk. Raises InvalidInput for a desk without a tape, Unavailable."""
     async with open_log(settings) as log, open_postgres(settings) as postgres:
         await must_stand(log, StoredTape(log, settings.desk))
         dsn = await postgres.start()
@@ -142,7 +143,8 @@ async def _places(facts: Facts, store: ProjectionStore, model: ReadModel) -> lis
     return rows
 
 
-async def _caught_up(projector: Projector, at: AsOf) -> None:
+async def caught_up(projector: Projector, at: AsOf) -> None:
+    """Wait until the read models hold a moment."""
     for source in {fold.source for model in READ_MODELS for fold in model.folds}:
         await projector.reached(source, at.of(source))
 

@@ -136,7 +136,8 @@ class ReadServices:
 
     async def _governance(self) -> None:
         """The decision gate."""
-        await serve_governance(self._settings, ready=partial(self.health.ready, GOVERNANCE))
+        page = partial(self.health.measure, GOVERNANCE)
+        await serve_governance(self._settings, ready=partial(self.health.ready, GOVERNANCE), measure=page)
 
     async def _emergency_stop(self, reason: str) -> None:
         """Only where an operator's recovery table wants it."""

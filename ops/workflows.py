@@ -38,7 +38,7 @@ class Kind(Protocol):
         missing."""
 
     async def plan(self, run: Run) -> Draft | None:
-        """What to propose; None: there is nothing to do, and the run closes so."""
+        """What to propose; None: there is nothing to do, and the run closes so. Raises Waits."""
 
     async def delivered(self, run: Run, proposal: Proposal, steps: "Steps") -> None:
         """Finish the lines behind delivery and record the milestone. With every line but `report` done the run is
@@ -100,9 +100,9 @@ class Steps:
             )
 
     async def give(self, step: str, evidence: Evidence, given: dict[str, Any], actor: Actor) -> None:
-        """Take what the run lacked."""
+        """Take what the run lacked; whether that is enough is for its kind to say."""
         now_ns = self._gate.now_ns()
-        await self.store(lambda run: run.finish_step(step, evidence, now_ns, actor.name, given=given))
+        await self.store(lambda run: run.finish_step(step, evidence, now_ns, actor.name, missing=True, given=given))
 
     async def reach(self, kind: type[Milestone], reference: str) -> None:
         """Record a milestone, once."""
@@ -247,7 +247,11 @@ class Workflows:
         own = [p for p in self._gate.state.proposals.values() if p.drafted and p.draft.run == run.name]
         drafted = next((proposal.name for proposal in own if proposal.name not in run.proposals), None)
         if drafted is None:
-            draft = await kind.plan(run)
+            try:
+                draft = await kind.plan(run)
+            except Waits as waits:
+                await steps.wait(waits)
+                return
             if draft is None:
                 await self._end(run.name, "nothing_to_do", GATE)
                 return

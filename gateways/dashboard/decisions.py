@@ -1,38 +1,64 @@
-"""Decisions: what waits for a person, who stopped and resumed the desk and why; and the log of all that was decided."""
+"""Decisions: what waits for a person, who works here and at what, who stopped and resumed the desk and why; and the log
+of all that was decided."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from markupsafe import Markup
+from nicegui import ui
 
+from gateways.dashboard.elements import Panel
 from gateways.dashboard.formats import NONE, amount, spoken, when
 from gateways.dashboard.live import Answers
 from gateways.dashboard.markup import Cell, Column, Row, badge, empty, facts, join, table, tag
 from gateways.dashboard.overview import state, state_badge
-from gateways.dashboard.page import Card, Page, grid, leafing, row_place
+from gateways.dashboard.page import Card, Page, grid, leafing, row_place, stack
+from gateways.dashboard.proposals import agents, browser_key, decide_dialog, decided_proposals, pending, runs
 from projections.answers import Answer
 
 ROWS = 50
 PAGES_MAX = 20  # so far back halts are looked for
+PENDING_MAX, DONE_MAX, RUNS_MAX = 20, 20, 20
+AGAIN_S = 20.0  # what waits has waited longer then, also on a silent desk
 _STOPS = ("trading_halted", "trading_resumed", "limit_breached")
 
 
 class Decisions(Page):
-    """What waits for a person, and who stopped or resumed the desk."""
+    """What waits for a person, who works here and at what, and who stopped or resumed the desk."""
 
     path, title = "/decisions", "Decisions"
 
     def build(self) -> None:
+        by = self.frame.principal
         with grid():
             self.pending = Card("Pending proposals", "two")
-            self.state = Card("State")
+            with stack():
+                self.state = Card("State")
+                if by.may_decide:
+                    Card("Key of this browser").fill(browser_key(by.name))
+            self.done = Card("Verdicts", "three")
+            self.runs = Card("Workflow runs", "half")
+            self.agents = Card("Roles and agents", "half")
             self.stops = Card("Halts and resumes", "three")
+        if by.may_decide:
+            Panel(decide_dialog())
+        ui.timer(AGAIN_S, self.frame.again)
 
     async def show(self, answers: Answers) -> None:
-        status = await answers.ask(self.desk.queries.status)
-        self.pending.fill(*pending(status["pending_decisions"]))
+        queries, following = self.desk.queries, self.frame.as_of is None
+        status = await answers.ask(queries.status)
+        waiting = (await answers.ask(queries.proposals, state="pending", limit=PENDING_MAX)).items
+        whole = [await answers.ask(queries.proposal, row["proposal"]) for row in waiting]
+        now_ns = time.time_ns() if following else answers.moment.recorded_at_ns or 0
+        may_decide = following and self.frame.principal.may_decide
+        self.pending.fill(*pending([row for row in whole if row], now_ns, may_decide=may_decide))
         self.state.fill(*state(status), beside=state_badge(status["state"]))
+        done = await answers.ask(queries.proposals, state="done", limit=DONE_MAX)
+        self.done.fill(decided_proposals(done.items), beside="newest first, UTC")
+        self.runs.fill(runs((await answers.ask(queries.runs, limit=RUNS_MAX)).items), beside="newest first, UTC")
+        self.agents.fill(agents(await answers.ask(queries.agents)))
         self.stops.fill(stops(await self._stops(answers)), beside="newest first, UTC")
 
     async def _stops(self, answers: Answers) -> list[Answer]:
@@ -66,20 +92,6 @@ class Log(Page):
         page = await answers.ask(queries.decisions, before=before, limit=ROWS)
         self.log.fill(decided(page.items), leafing(before, page.before), beside="newest first, UTC")
         self.counts.fill(*verdicts(await answers.ask(queries.verdict_counts)))
-
-
-def pending(proposals: Sequence[Row]) -> Iterator[Markup]:
-    """What waits for an approver."""
-    if not proposals:
-        yield empty("No proposal is pending.")
-        yield tag(
-            "p",
-            "What an agent or a person proposes waits here until somebody with an enrolled key decides; every verdict "
-            "stands in the decision log.",
-            class_="muted",
-        )
-    for proposal in proposals:
-        yield facts((spoken(name), f"{value}") for name, value in proposal.items())
 
 
 def stops(rows: Sequence[Row]) -> Markup:

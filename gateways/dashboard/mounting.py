@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateways.api_desk import ApiDesk
-from gateways.dashboard import login
+from gateways.dashboard import deciding, login
 from gateways.dashboard.decisions import Decisions, Log
 from gateways.dashboard.frame import Window
 from gateways.dashboard.guard import FILES, PREFIX, Guard
@@ -28,7 +28,11 @@ from gateways.dashboard.sessions import Sessions
 PAGES: tuple[type[Page], ...] = (Overview, Market, Orders, Decisions, Log, Metrics)
 
 _FILES = Path(__file__).parent / "files"
-_HEAD = Markup('<link rel="stylesheet" href="{}"><script src="{}"></script><link rel="icon" href="{}">')
+_HEAD_FILES = ("dashboard.css", "dashboard.js", "icon.svg", "deciding.js", "approver.js")
+_HEAD = Markup(
+    '<link rel="stylesheet" href="{}"><script src="{}"></script><link rel="icon" href="{}">'
+    '<script type="module" src="{}" data-approver="{}"></script>'
+)
 
 
 def mount(app: FastAPI, desk: ApiDesk) -> None:
@@ -37,9 +41,10 @@ def mount(app: FastAPI, desk: ApiDesk) -> None:
     NiceGUI has one app a process, so the newest mount of a process is the one that is served.
     """
     sessions, live = Sessions(desk), Live(desk)
-    head = _HEAD.format(*(_address(name) for name in ("dashboard.css", "dashboard.js", "icon.svg")))
+    head = _HEAD.format(*(_address(name) for name in _HEAD_FILES))
     app.add_middleware(Guard, sessions=sessions)
     app.include_router(login.routes(desk, sessions, head), prefix=PREFIX)
+    app.include_router(deciding.routes(desk, sessions), prefix=deciding.DECIDING)
     app.mount(FILES, StaticFiles(directory=_FILES))
 
     @app.get("/", include_in_schema=False)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -21,12 +21,13 @@ from adapters.subjects import TOPIC
 from adapters.subjects import ops as ops_subject
 from adapters.token_log import TokenLog
 from domain.access import ROLES
-from domain.operations import ServiceStarted
+from domain.errors import Unavailable
+from domain.operations import CommandRefused, ServiceStarted
 from domain.ports import Append, LedgerEnd, Recorded
 from gateways.api_desk import Principal
 from gateways.http.problems import SCHEMA
 from gateways.http_api import create_app
-from ops.api import DeskApi, serve
+from ops.api import DeskApi, Govern, serve
 from ops.listening import Listening
 from ops.moments import Moments
 from ops.projector import Projector
@@ -121,8 +122,16 @@ async def looked() -> list[Answer]:
     return [{"service": "core", "port": 8001, "reason": None, "what_to_do": None, "state": "ready"}]
 
 
+async def ungoverned(command: str, content: Mapping[str, Any]) -> Answer:
+    raise Unavailable(f"governance did not answer {command}")
+
+
+# What a desk asks of others, in tests of something else.
+OUTSIDE: dict[str, Any] = {"stop": Halts(), "look": looked, "govern": ungoverned, "record": lambda _: None}
+
+
 class Opened(NamedTuple):
-    """A desk behind its API: `tokens` by role."""
+    """A desk behind its API: `tokens` by role, and who was refused before governance was asked."""
 
     stored: Stored
     api: DeskApi
@@ -132,6 +141,7 @@ class Opened(NamedTuple):
     token_log: TokenLog
     halts: Halts
     dsn: str
+    refused: list[CommandRefused]
 
     def client(self, role: str | None = "observer", **options: Any) -> httpx.AsyncClient:
         """Speaks to the app in this event loop."""
@@ -147,18 +157,18 @@ class Opened(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(desk: Stored, dsn: str, **options: Any) -> AsyncIterator[Opened]:
+async def opened(desk: Stored, dsn: str, govern: Govern = ungoverned, **options: Any) -> AsyncIterator[Opened]:
     """The app of a desk. Its read models are whoever's."""
 
     async def where() -> str:
         return dsn
 
-    tokens, halts = TokenLog(MemoryLog()), Halts()
+    tokens, halts, refused = TokenLog(MemoryLog()), Halts(), list[CommandRefused]()
     async with tokens.following(), Visible.open(desk.log, desk.name, where) as visible:
         await visible.reached(AsOf())
         secrets = {role: await tokens.create(f"a-{role}", role, "a test") for role in ROLES}
-        api = DeskApi(desk.log, visible, tokens, stop=halts, look=looked)
-        yield Opened(desk, api, visible, create_app(api, **options), secrets, tokens, halts, dsn)
+        api = DeskApi(desk.log, visible, tokens, stop=halts, look=looked, govern=govern, record=refused.append)
+        yield Opened(desk, api, visible, create_app(api, **options), secrets, tokens, halts, dsn, refused)
 
 
 @asynccontextmanager

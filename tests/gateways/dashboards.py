@@ -19,6 +19,7 @@ from gateways.api_desk import Moment
 from gateways.dashboard import mount
 from projections.as_of import AsOf
 from tests.gateways.api_desks import Opened, Stored, caught_up, opened, projecting, served, stored
+from tests.gateways.deciding import Deciding
 from tests.ops.ledgers import LINES, PLAIN
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -39,8 +40,10 @@ Said = TypeVar("Said")
 class Site:
     """The golden desk's dashboard at `address`; its projector runs."""
 
-    def __init__(self, address: str, desk: Opened, told: Stored, loop: asyncio.AbstractEventLoop) -> None:
-        self.address, self.desk, self.told = address, desk, told
+    def __init__(
+        self, address: str, desk: Opened, told: Stored, deciding: Deciding, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.address, self.desk, self.told, self.deciding = address, desk, told, deciding
         self._loop = loop
         self.looks = 0  # how often the desk was asked for a moment
         moment = desk.api.moment
@@ -87,12 +90,14 @@ def site(dsn: str) -> Iterator[Site]:
 
     async def serving() -> None:
         desk, done = await stored(len(LINES) - KEPT_BACK), asyncio.Event()
+        deciding = Deciding(desk.log)
+        await deciding.open()
         async with projecting(desk, dsn) as projector:
             await caught_up(desk, projector)
-            async with opened(desk, dsn) as behind:
+            async with opened(desk, dsn, deciding.ask) as behind:
                 mount(behind.app, behind.api)
                 async with served(behind.app) as address:
-                    ready.set_result((Site(address, behind, desk, asyncio.get_running_loop()), done))
+                    ready.set_result((Site(address, behind, desk, deciding, asyncio.get_running_loop()), done))
                     await done.wait()
 
     def thread() -> None:

@@ -103,7 +103,11 @@ class Governed:
 
     async def decide(self, run: Run, verdict: str = "approved", reason: str = "as shown") -> Receipt:
         """A signed verdict over what is shown of the run's proposal."""
-        proposal = self.proposal(run)
+        return await self.signed(self.proposal(run).name, verdict, reason)
+
+    async def signed(self, name: str, verdict: str = "approved", reason: str = "as shown") -> Receipt:
+        """A signed verdict over what is shown of a proposal."""
+        proposal = self.gate.state.proposal(name)
         shown = proposal.presented
         assert shown is not None
         draft = proposal.draft

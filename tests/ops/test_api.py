@@ -34,12 +34,11 @@ from projections.as_of import AsOf
 from tests.gateways.api_desks import (
     DEADLINE_S,
     HALF,
-    Halts,
+    OUTSIDE,
     Opened,
     Stored,
     caught_up,
     half_told,
-    looked,
     opened,
     projecting,
     stored,
@@ -163,7 +162,7 @@ async def test_those_who_are_nearly_current_read_the_log_once(half: tuple[Stored
             reads += 1
             return self.log.read(*arguments)
 
-    counted = DeskApi(Counted(desk.log), running.visible, TokenLog(MemoryLog()), stop=Halts(), look=looked)
+    counted = DeskApi(Counted(desk.log), running.visible, TokenLog(MemoryLog()), **OUTSIDE)
 
     async def listen() -> list[int]:
         async for page in counted.changes():
@@ -229,7 +228,7 @@ async def test_few_read_the_log_at_once_and_those_beyond_the_queue_are_sent_away
             finally:
                 reading -= 1
 
-    slow = DeskApi(Slow(desk.log), running.visible, TokenLog(MemoryLog()), stop=Halts(), look=looked)
+    slow = DeskApi(Slow(desk.log), running.visible, TokenLog(MemoryLog()), **OUTSIDE)
     at = (await running.api.moment()).at
     asked: list[Callable[[int], Coroutine[Any, Any, Any]]] = [
         lambda number: slow.why(str(number + 1), at),
@@ -363,7 +362,7 @@ async def test_without_read_models_the_api_is_there_and_says_that_they_are_not(
     tokens, log = TokenLog(MemoryLog()), MemoryLog()
     async with Visible.open(log, f"none-{uuid.uuid4().hex[:8]}", where) as visible:
         await until(lambda: _is("no PostgreSQL" in visible.why_not))
-        desk = DeskApi(log, visible, tokens, stop=Halts(), look=looked)
+        desk = DeskApi(log, visible, tokens, **OUTSIDE)
         with pytest.raises(Unavailable, match="there is no PostgreSQL"):
             await desk.moment()
         with pytest.raises(Unavailable, match="there is no PostgreSQL"):

@@ -8,6 +8,7 @@ function become(now, next) {
     if (now.data !== next.data) now.data = next.data;
     return;
   }
+  if (now.dataset.own !== undefined) return; // a script fills it
   for (const { name } of [...now.attributes]) {
     const kept = name === "open" || name.startsWith("data-v-"); // a reader opened it
     if (!kept && !next.hasAttribute(name)) now.removeAttribute(name);
