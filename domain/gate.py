@@ -119,8 +119,8 @@ def _refuse_unfit(governance: Governance, draft: Draft, actor: Actor, own: list[
             f"{actor.name} has {len(own)} proposals pending, at most {governance.policy.pending_max_per_agent} are "
             "taken; wait for their verdicts, or withdraw one",
         )
-    if draft.rolls_back and governance.proposal(draft.rolls_back).state != "applied":
-        raise Refused("invalid_state", f"proposal {draft.rolls_back} is not applied, there is nothing to roll back")
+    if draft.rolls_back:
+        _refuse_other_way_back(draft, governance.proposal(draft.rolls_back))
     if draft.run:
         governance.run(draft.run).refuse_closed()
     publication = draft.command.publication
@@ -128,6 +128,19 @@ def _refuse_unfit(governance: Governance, draft: Draft, actor: Actor, own: list[
     if size > DOCUMENT_BYTES_MAX:
         raise Refused(
             "too_large", f"{size:,} bytes of documents, a proposal has at most {DOCUMENT_BYTES_MAX:,}: split it"
+        )
+
+
+def _refuse_other_way_back(draft: Draft, undone: Proposal) -> None:
+    """A proposal counts as rolled back when what it named as its way back was done, documents aside."""
+    if undone.state != "applied":
+        raise Refused("invalid_state", f"proposal {undone.name} is not applied, there is nothing to roll back")
+    named = undone.draft.rollback
+    bare = {"publication": None}
+    if named is None or named.model_copy(update=bare) != draft.command.model_copy(update=bare):
+        raise Refused(
+            "not_the_way_back",
+            f"proposal {undone.name} named another way back, or none (`cdb show {undone.name}`); propose this alone",
         )
 
 

@@ -1,5 +1,6 @@
 """WF2 from its start to its end, over a tape and a real repository: what is proposed, delivered, observed, undone."""
 
+import asyncio
 import json
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from adapters.jetstream import JetStreamLog
 from adapters.tape_log import StoredTape
 from domain.closed_trades import Trade
 from domain.commands import ActivateStrategy, instruction_of
+from domain.errors import Refused
 from domain.gate import Draft
 from domain.instructions import Instructed
 from domain.outcome import Outcome, outcome_of
@@ -17,7 +19,7 @@ from domain.proposal import Proposal
 from domain.tape import PRAGUE_MIDNIGHT
 from gateways.standing import read_standing
 from ops import control
-from ops.background import Background
+from ops.background import Background, open_background
 from ops.effects import Effects
 from ops.settings import load
 from ops.signal_tuning import MESSAGE, SignalTuning
@@ -279,6 +281,28 @@ async def test_a_run_killed_at_any_decision_is_gone_on_with_and_done_once(tmp_pa
         assert len(of.requests()) == 1
         said = [m.instruction.id for m in await tape_of(of.log) if isinstance(m, Instructed)]
         assert len(said) == len(set(said))
+
+
+async def test_a_replay_holds_up_nothing_and_a_closed_run_gives_it_up(tmp_path):
+    async with open_background(0) as background:
+
+        def beside(of: Desk) -> Any:
+            return {"WF2": SignalTuning(of.gate, of.log, of.documents, of.forge, background)}
+
+        of = cast(Desk, await Desk.open(tmp_path, beside))
+        await write_tape(of.log, SCRIPT)
+        run = await of.start("WF2", input=INPUT)
+        assert (run.phase, run.missing["replay"].says[:11]) == ("analysis", "The history")
+        other = await of.start("WF2", "another", input=INPUT)
+        assert (await of.workflows.close(other.name, None, USER_JANA)).closed.outcome == "abandoned"
+        async with asyncio.timeout(60):
+            while not run.closed:
+                await of.workflows.sweep()
+                await asyncio.sleep(0)
+            await asyncio.wait({background._tasks[other.name]})
+        assert run.closed.outcome == "nothing_to_do"
+        with pytest.raises(Refused, match="its replay is given up"):
+            await background.result(other.name, lambda: of.log.subjects("*"))
 
 
 # -- on a market where other parameters are better indeed --------------------------------------------------------------
