@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-from eventsourcing.domain import OriginatorIDError, OriginatorVersionError
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from pydantic import ValidationError
 
@@ -55,6 +54,10 @@ class GovernanceLog:
         one wrote to an aggregate first, Unavailable."""
         try:
             return await self._store.append([_stored(event) for event in events])
+        except (KeyError, ValueError, TypeError) as error:  # of the store: what stands there is no event
+            raise DeskError(
+                f"governance cannot write behind what it cannot read ({error!r}); run `cdb verify`"
+            ) from None
         except IntegrityError as error:
             raise Conflict(f"governance was changed by another at this moment; ask again ({error})") from None
 
@@ -87,7 +90,7 @@ def take(governance: Governance, page: Sequence[Said | Foreign]) -> list[Foreign
         if isinstance(said, Said):
             try:
                 governance.take(said.sequence, said.event)
-            except (OriginatorIDError, OriginatorVersionError, DeskError, TypeError) as error:
+            except Exception as error:  # whatever it is, one message keeps nobody from folding the next
                 why = f"{type(error).__name__}: {error}"
                 found = Foreign(said.sequence, f"{ROOT}.{_about(said.event)}", why)
         if isinstance(found, Foreign):
@@ -105,8 +108,8 @@ def events_of(message: Message) -> list[Said | Foreign]:
         for event in events:
             if f"{ROOT}.{_about(event)}" != message.subject:
                 raise ValueError(f"it speaks of {_about(event)}")
-    except (ValidationError, ValueError, KeyError) as error:
-        why = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    except Exception as error:  # bytes of a stranger may break anything
+        why = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else repr(error)
         return [Foreign(message.sequence, message.subject, why)]
     return [Said(message.sequence, message.recorded_at_ns, event) for event in events]
 

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.agents import USER, Actor, refuse_unpermitted
 from domain.aggregate import Event
-from domain.approval import Question, Signed, args_hash, check_answer, verify
+from domain.approval import Signed
 from domain.commands import DOCUMENT_BYTES_MAX, Command
 from domain.errors import Refused
 from domain.governance import Governance
+from domain.governance_policy import GovernancePolicy
+from domain.needs import needs_signature
 from domain.presentation import present
 from domain.proposal import (
     Before,
@@ -32,6 +34,7 @@ from domain.proposal import (
     ProposalWithdrawn,
     Shown,
 )
+from domain.verdicts import hash_of, refuse_unfounded
 
 SIGNED_WITHIN_NS = 10 * 60 * 1_000_000_000  # a signature is made at the moment of deciding
 
@@ -51,34 +54,25 @@ class Draft(BaseModel):
 
 class Standing(NamedTuple):
     """What stands of what a command changes, gathered at the moment of the token `base`. `fields` is what it replaces,
-    `widens` what of the change needs a signature, `diffs` the documents' unified diffs."""
+    `diffs` the documents' unified diffs."""
 
     base: str
     before: Before
     fields: Mapping[str, Any]
-    widens: tuple[str, ...]
     diffs: Mapping[str, str]
 
 
-def hash_of(command: Command) -> str:
-    """The canonical hash of a command with all its arguments."""
-    return args_hash(command.model_dump(mode="json"))
-
-
-def shown_of(proposal: ProposalDrafted, standing: Standing) -> Shown:
+def shown_of(draft: ProposalDrafted, standing: Standing, governance: GovernancePolicy) -> Shown:
     """What is shown for a proposal while this stands."""
-    return _shown(proposal.command, standing, proposal.rollback, proposal.taint)
-
-
-def _shown(command: Command, standing: Standing, rollback: Command | None, taint: bool) -> Shown:
     return present(
-        command,
+        draft.command,
         standing.before,
         standing=standing.fields,
-        widens=standing.widens,
+        widens=needs_signature(draft.command, standing.before, governance),
         diffs=standing.diffs,
-        rollback=rollback,
-        taint=taint,
+        rollback=draft.rollback,
+        rolls_back=draft.rolls_back,
+        taint=draft.taint,
     )
 
 
@@ -96,18 +90,19 @@ def drafted(
         if proposal.draft.args_sha256 == hashed:
             return proposal.name, []
     _refuse_unfit(governance, draft, actor, [p for p in pending if p.draft.actor == actor.name])
+    widens = needs_signature(draft.command, standing.before, governance.policy)
     taint = bool(draft.run) and governance.run(draft.run).taint
     name = f"p-{sha256(f'{actor.name}:{hashed}:{nonce}'.encode()).hexdigest()[:12]}"
     made = Proposal.empty(name)
     first = made.happen(
         ProposalDrafted, now_ns, actor.name, level=actor.level, role=actor.role.name if actor.role else "",
         run=draft.run, command=draft.command, args_sha256=hashed, reason=draft.reason, effects=draft.effects,
-        rollback=draft.rollback, rolls_back=draft.rolls_back, widens=standing.widens,
+        rollback=draft.rollback, rolls_back=draft.rolls_back, widens=widens,
         policy_version=governance.policy.version, environment=governance.environment, nonce=nonce,
         expires_at_ns=now_ns + governance.policy.proposal_expiry_ns, taint=taint,
     )  # fmt: skip
-    events: list[Event] = [first, _presented(made, standing, now_ns)]
-    if not standing.widens:
+    events: list[Event] = [first, _presented(made, standing, governance, now_ns)]
+    if not widens:
         events.append(Decision.empty(name).happen(ProposalCleared, now_ns, "gate"))
     return name, events
 
@@ -120,7 +115,11 @@ def _refuse_unfit(governance: Governance, draft: Draft, actor: Actor, own: list[
             "taken; wait for their verdicts, or withdraw one",
         )
     if draft.rolls_back:
-        _refuse_other_way_back(draft, governance.proposal(draft.rolls_back))
+        undone = governance.proposal(draft.rolls_back)
+        if undone.state != "applied":
+            raise Refused("invalid_state", f"proposal {draft.rolls_back} is not applied, there is nothing to roll back")
+        if undone.draft.rollback != draft.command:
+            raise Refused("edited", f"this is not the rollback that proposal {draft.rolls_back} was approved with")
     if draft.run:
         governance.run(draft.run).refuse_closed()
     publication = draft.command.publication
@@ -131,41 +130,20 @@ def _refuse_unfit(governance: Governance, draft: Draft, actor: Actor, own: list[
         )
 
 
-def _refuse_other_way_back(draft: Draft, undone: Proposal) -> None:
-    """A proposal counts as rolled back when what it named as its way back was done, documents aside."""
-    if undone.state != "applied":
-        raise Refused("invalid_state", f"proposal {undone.name} is not applied, there is nothing to roll back")
-    named = undone.draft.rollback
-    bare = {"publication": None}
-    if named is None or named.model_copy(update=bare) != draft.command.model_copy(update=bare):
-        raise Refused(
-            "not_the_way_back",
-            f"proposal {undone.name} named another way back, or none (`cdb show {undone.name}`); propose this alone",
-        )
-
-
-def _presented(proposal: Proposal, standing: Standing, now_ns: int) -> ProposalPresented:
-    shown = shown_of(proposal.draft, standing)
+def _presented(proposal: Proposal, standing: Standing, governance: Governance, now_ns: int) -> ProposalPresented:
+    shown = shown_of(proposal.draft, standing, governance.policy)
     return proposal.happen(
         ProposalPresented, now_ns, "gate", base=standing.base, before=standing.before,
         shown=shown.text, shown_sha256=shown.sha256,
     )  # fmt: skip
 
 
-def presented_again(proposal: Proposal, standing: Standing, now_ns: int) -> list[Event]:
+def presented_again(governance: Governance, proposal: Proposal, standing: Standing, now_ns: int) -> list[Event]:
     """What is shown now, if it is not what was shown last."""
-    if proposal.presented and proposal.presented.shown_sha256 == shown_of(proposal.draft, standing).sha256:
+    shown = shown_of(proposal.draft, standing, governance.policy)
+    if proposal.presented and proposal.presented.shown_sha256 == shown.sha256:
         return []
-    return [_presented(proposal, standing, now_ns)]
-
-
-def question_of(draft: ProposalDrafted, presented: ProposalPresented) -> Question:
-    """What is asked of a person: the proposal as it was presented last."""
-    return Question(
-        proposal=draft.name, command=draft.command.name, args_sha256=hash_of(draft.command),
-        policy=f"v{draft.policy_version}", base=presented.base, shown_sha256=presented.shown_sha256,
-        environment=draft.environment, nonce=draft.nonce, expires_at_ns=draft.expires_at_ns,
-    )  # fmt: skip
+    return [_presented(proposal, standing, governance, now_ns)]
 
 
 def decided(governance: Governance, signed: Signed, standing: Standing, now_ns: int) -> Event:
@@ -174,7 +152,7 @@ def decided(governance: Governance, signed: Signed, standing: Standing, now_ns: 
     proposal.refuse_decided()
     draft, presented = proposal.draft, proposal.presented
     assert presented is not None
-    verify_verdict(governance, signed, draft, presented, governance.position, now_ns)
+    refuse_unfounded(signed, draft, presented, governance.approvers, governance.position, now_ns)
     if abs(signed.body.signed_at_ns - now_ns) > SIGNED_WITHIN_NS:
         raise Refused(
             "wrong_time", f"{proposal.name} was signed at another time than now; set the clock, sign it again"
@@ -184,23 +162,9 @@ def decided(governance: Governance, signed: Signed, standing: Standing, now_ns: 
         kind = ProposalApproved
         if governance.policy.version != draft.policy_version:
             raise Refused("stale", f"the governance policy changed since proposal {proposal.name} was drafted")
-        if shown_of(draft, standing).sha256 != presented.shown_sha256:
+        if shown_of(draft, standing, governance.policy).sha256 != presented.shown_sha256:
             raise Refused("stale", f"what proposal {proposal.name} changes has moved; look at it again and sign that")
     return Decision.empty(proposal.name).happen(kind, now_ns, signed.body.key_id, signed=signed)
-
-
-def verify_verdict(
-    governance: Governance,
-    signed: Signed,
-    draft: ProposalDrafted,
-    presented: ProposalPresented,
-    position: int,
-    at_ns: int,
-) -> None:
-    """Whether a signature answers this proposal as it was presented, in time, by a key that was enrolled at a position
-    of the stream. It says the same at the moment of deciding and in every replay. Raises Refused."""
-    check_answer(signed.body, question_of(draft, presented), at_ns)
-    verify(signed, governance.approvers.key(signed.body.key_id, position))
 
 
 def withdrawn(governance: Governance, name: str, actor: Actor, reason: str, now_ns: int) -> Event:
@@ -223,16 +187,15 @@ def expired(governance: Governance, now_ns: int) -> list[Event]:
 
 
 def applying(governance: Governance, proposal: Proposal, standing: Standing | None, now_ns: int, actor: Actor) -> Event:
-    """Begin to apply, or go on: then nothing needs to stand as it was. Raises Refused for what is not granted, whose
-    time is over, or whose base moved since."""
-    refuse_unpermitted(actor, "apply")
+    """Begin to apply, or go on. `standing` None: something of it is done already, so that what stands is no longer
+    what it was drafted on. Raises Refused for what is not granted, and for what was not begun and whose time is over,
+    whose base moved, or that now shows a reason for a signature that it did not show."""
     proposal.refuse_not_granted()
     assert proposal.presented is not None
-    if not proposal.begun:
-        assert standing is not None
+    if standing is not None:
         if proposal.expired(now_ns):
             raise Refused("expired", f"proposal {proposal.name} was granted and not applied in time; draft it again")
-        if shown_of(proposal.draft, standing).sha256 != proposal.presented.shown_sha256:
+        if shown_of(proposal.draft, standing, governance.policy).sha256 != proposal.presented.shown_sha256:
             raise Refused(
                 "stale", f"what proposal {proposal.name} changes has moved since it was decided; draft it again"
             )

@@ -5,6 +5,7 @@ says who could do what.
 """
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -12,9 +13,12 @@ from pydantic import Field, TypeAdapter
 from domain.agents import AGENT, Actor, Role, RoleDefined, RoleRecord, RoleRetired
 from domain.aggregate import Aggregate, Event
 from domain.approvers import ApproverEnrolled, ApproverRevoked, Approvers
+from domain.commands import ChangeGovernance, Command, DefineRole, RecordDecision, RetireRole
 from domain.errors import Refused
 from domain.governance_policy import GovernancePolicy
+from domain.needs import needs_signature
 from domain.proposal import (
+    Before,
     Decision,
     Proposal,
     ProposalApplied,
@@ -29,6 +33,7 @@ from domain.proposal import (
     ProposalRolledBack,
     ProposalWithdrawn,
 )
+from domain.verdicts import hash_of, refuse_unfounded
 from domain.workflow import (
     GovernanceUpdated,
     PhaseEntered,
@@ -135,7 +140,10 @@ class Governance:
     position: int = 0
 
     def take(self, sequence: int, event: object) -> None:
-        """Fold one stored event. Raises the library's errors for one that cannot stand where it does."""
+        """Fold one stored event. Raises Refused for one that nothing before it allows, whoever stored it, and the
+        library's errors for one that cannot stand where it does."""
+        if isinstance(event, Event):
+            self._judge(event)
         match event:
             case ApproverEnrolled() | ApproverRevoked():
                 self.approvers.take(sequence, event)
@@ -152,6 +160,52 @@ class Governance:
             case _:
                 raise TypeError(f"governance does not know {type(event).__name__}")
         self.position = sequence
+
+    def _judge(self, event: Event) -> None:
+        """What a handler would refuse, no log makes true."""
+        match event:
+            case ProposalDrafted():
+                if hash_of(event.command) != event.args_sha256 or event.environment != self.environment:
+                    raise Refused("edited", f"proposal {event.name} is not the one that was hashed")
+            case ProposalPresented():
+                if sha256(event.shown.encode()).hexdigest() != event.shown_sha256:
+                    raise Refused("edited", f"what was shown for proposal {event.name} is not what was hashed")
+            case ProposalApproved() | ProposalRejected():
+                self._judge_verdict(event)
+            case ProposalCleared():
+                proposal = self.proposal(event.name)
+                before = proposal.presented.before if proposal.presented else Before()
+                if widens := needs_signature(proposal.draft.command, before, self.policy):
+                    raise Refused("unsigned", f"proposal {event.name} needs a signature: {widens[0]}")
+            case ProposalApplying():
+                self.proposal(event.name).refuse_not_granted()
+            case ProposalApplied():
+                if self.proposal(event.name).state != "applying":
+                    raise Refused("unsigned", f"proposal {event.name} was not being applied")
+            case RoleDefined():
+                self._refuse_ungranted(event.proposal, DefineRole(role=event.role), event.name == event.role.name)
+            case RoleRetired():
+                self._refuse_ungranted(event.proposal, RetireRole(role=event.name, reason=event.reason))
+            case GovernanceChanged():
+                self._refuse_ungranted(event.proposal, ChangeGovernance(policy=event.policy))
+            case DecisionRecorded():
+                entry = {name: getattr(event, name) for name in ("what", "context", "reference")}
+                self._refuse_ungranted(event.proposal, RecordDecision(**entry))
+
+    def _judge_verdict(self, event: ProposalApproved | ProposalRejected) -> None:
+        proposal = self.proposal(event.name)
+        if event.signed.body.verdict != event.type.removeprefix("proposal_") or proposal.presented is None:
+            raise Refused("edited", f"the signed verdict on proposal {event.name} is another one")
+        refuse_unfounded(
+            event.signed, proposal.draft, proposal.presented, self.approvers, self.position, event.occurred_at_ns
+        )
+
+    def _refuse_ungranted(self, name: str, command: Command, fits: bool = True) -> None:
+        """Unless this very command is being applied."""
+        proposal = self.proposal(name)
+        asked = proposal.draft.command.model_copy(update={"publication": None})
+        if proposal.state != "applying" or asked != command or not fits:
+            raise Refused("unsigned", f"no proposal that is being applied says {command.name}")
 
     def _take_work(self, event: Event) -> None:
         match event.originator_id.partition(".")[0]:

@@ -64,6 +64,7 @@ def present(
     widens: Sequence[str],
     diffs: Mapping[str, str],
     rollback: Command | None = None,
+    rolls_back: str = "",
     taint: bool = False,
 ) -> Shown:
     """What is shown. `standing` is what the command replaces, as plain fields; `diffs` are unified, by document.
@@ -75,15 +76,16 @@ def present(
     lines += _section("Needs a signature because", widens)
     lines += _section("Caution", ["the run that proposes this has read text of strangers"] if taint else [])
     for document in sorted(diffs):
-        lines += [f"Document {document}", *diffs[document].splitlines(), ""]
+        lines += [f"Document {document}", *diffs[document].split("\n"), ""]
     if publication := command.publication:
         where = f"branch {publication.branch}" if publication.branch else "the main branch"
         request = publication.pull_request
         says = [f"commit on {where}: {publication.message}"]
-        says += [f"pull request: {request.title}", *request.body.splitlines()] if request else []
+        says += [f"pull request: {request.title}", *request.body.split("\n")] if request else []
         lines += _section("Published as", says)
+    lines += _section("Rolls back", [f"proposal {rolls_back}"] if rolls_back else [])
     lines += _section("Rolled back by", [title(rollback)] if rollback else [])
-    text = "\n".join(_visible(line) for line in lines).rstrip() + "\n"
+    text = "\n".join(visible(line) for line in lines).rstrip() + "\n"
     return Shown(text, sha256(text.encode()).hexdigest())
 
 
@@ -113,7 +115,9 @@ def _flat(value: object, path: str = "") -> dict[str, str]:
     return {path: json.dumps(value, ensure_ascii=False, sort_keys=True)}
 
 
-def _visible(line: str) -> str:
+def visible(line: str) -> str:
+    """A line of foreign text, with a code point for every character that prints nothing, breaks the line, or turns the
+    reading direction; so it cannot drive a terminal either."""
     return "".join(
         f"\\u{ord(mark):04x}" if unicodedata.category(mark) in _HIDDEN and mark != "\t" else mark for mark in line
     )

@@ -37,8 +37,8 @@ class StrategyBefore(BaseModel):
 
 
 class Before(BaseModel):
-    """What stood as a command was presented, of what it changes. Only what is shown of it is here, so that two equal
-    ones are shown alike."""
+    """What stood as a command was presented, of all that says whether it needs a signature. None: there was none, or
+    it is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +46,9 @@ class Before(BaseModel):
     strategy: StrategyBefore | None = None
     halts: tuple[str, ...] = Field((), description="why the desk is halted, one sentence a halt")
     documents: dict[str, str] = Field(default_factory=dict, description="blob hash by document, '' where there is none")
-    facts: dict[str, str] = Field(default_factory=dict, description="decimal strings: the price and rate of an order")
+    price_nanos: int | None = Field(None, description="of an order's unit, in quote currency")
+    rate_nanos: int | None = Field(None, description="account money for one of the quote currency")
+    equity_nanos: int | None = None
 
 
 class Effect(BaseModel):

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from domain.errors import InvalidInput, Refused
+from domain.presentation import visible
 from gateways import passphrase
 from gateways.cli import DeskOption, JsonOption, app, await_result
 from gateways.governing import Answer
@@ -145,22 +146,22 @@ async def _view(operations: GovernanceOperations, proposal: str) -> Answer:
 def _print_proposal(found: Answer) -> None:
     """What a signature covers, then, apart from it, what whoever proposed it says."""
     out.rule(f"{found['proposal']}, {found['state']}", style="dim")
-    out.print(Text((found["shown"] or "").rstrip()), soft_wrap=True)
+    out.print(_said((found["shown"] or "").rstrip()), soft_wrap=True)
     out.rule("in the words of who proposed it, not of the desk", style="dim")
-    out.print(Text(f"{found['actor']}: {found['reason']}"), soft_wrap=True)
+    out.print(_said(f"{found['actor']}: {found['reason']}"), soft_wrap=True)
     for effect in found["effects_expected"]:
-        out.print(Text(f"  - {effect}"), soft_wrap=True)
+        out.print(_said(f"  - {effect}"), soft_wrap=True)
     out.rule(style="dim")
     until = f"until {found['expires_at']}" if found["question"] else ""
     out.print(Text(f"args {found['args_sha256'][:16]} {until}"), style="dim", soft_wrap=True)
     if verdict := found["verdict"]:
         out.print(
-            Text(f"{verdict['verdict']} at {verdict['at']} by {verdict['by']}: {verdict['reason'] or 'no reason'}")
+            _said(f"{verdict['verdict']} at {verdict['at']} by {verdict['by']}: {verdict['reason'] or 'no reason'}")
         )
     for effect in found["effects"]:
-        out.print(Text(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
+        out.print(_said(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
     if failed := found["failed"]:
-        out.print(Text(f"failed ({failed['code']}): {failed['reason']}"), style="red", soft_wrap=True)
+        out.print(_said(f"failed ({failed['code']}): {failed['reason']}"), style="red", soft_wrap=True)
 
 
 def _report(receipt: Answer, *, as_json: bool) -> None:
@@ -169,9 +170,14 @@ def _report(receipt: Answer, *, as_json: bool) -> None:
         return
     out.print(Text(f"Proposal {receipt['proposal']} is {receipt['state']}."), soft_wrap=True)
     for effect in receipt["effects"]:
-        out.print(Text(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
+        out.print(_said(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
     if receipt["next_step"] != "nothing":
         out.print(Text(f"Next: {receipt['next_step']}"), style="dim", soft_wrap=True)
+
+
+def _said(text: str) -> Text:
+    """Text that others wrote: nothing in it drives the terminal."""
+    return Text("\n".join(visible(line) for line in text.split("\n")))
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------

@@ -126,7 +126,9 @@ def _print(found: Answer, as_json: bool) -> None:
         mark = "x" if line["done"] and not line["missing"] else "!" if line["missing"] else " "
         says = f": {line['says']}" if "says" in line else ""
         reference = f" ({line['reference']})" if line.get("reference") else ""
-        out.print(Text(f"  [{mark}] {line['step']}{says}{reference}"), style="yellow" if mark == "!" else "", soft_wrap=True)
+        out.print(
+            Text(f"  [{mark}] {line['step']}{says}{reference}"), style="yellow" if mark == "!" else "", soft_wrap=True
+        )
     for milestone in found["milestones"]:
         out.print(Text(f"  {milestone['name']} {milestone['reference']}"), soft_wrap=True)
     if step := _next(found):

@@ -4,14 +4,19 @@ Each carries the proposal's name, and where it stands already it is found and no
 and its event costs a look, never a second effect.
 """
 
+from contextlib import aclosing
+
 from adapters.jetstream import JetStreamLog
-from domain.commands import OnTape, Publication, instruction_of
+from adapters.tape_log import StoredTape
+from domain.commands import OnTape, Publication, authority, instruction_of
 from domain.documents import Change, DirtyTree, Documents, Forge
 from domain.errors import Conflict, InvalidInput, Unavailable
+from domain.instructions import Instructed
 from domain.proposal import Effect, Proposal
 from ops.control import Outcome, instruct
 from ops.services import halt_latch
 from ops.settings import Settings
+from projections.as_of import AsOf
 
 AUTHOR = "Claire de Binare <desk@claire-de-binare.invalid>"
 SECOND = 1_000_000_000
@@ -30,6 +35,28 @@ class Effects:
 
     def __init__(self, settings: Settings, store: JetStreamLog, documents: Documents, forge: Forge) -> None:
         self._settings, self._store, self._documents, self._forge = settings, store, documents, forge
+
+    async def begun(self, proposal: Proposal) -> bool:
+        """Is something of it done already, whether or not that was recorded?"""
+        command = proposal.draft.command
+        if proposal.effects:
+            return True
+        if isinstance(command, OnTape) and await self._stands(proposal, command.desk):
+            return True
+        if publication := command.publication:
+            branch = publication.branch or await self._documents.main()
+            return await self._documents.find(branch, proposal.name) is not None
+        return False
+
+    async def _stands(self, proposal: Proposal, desk: str) -> bool:
+        """Does the proposal's instruction stand on the tape behind where it was presented?"""
+        assert proposal.presented is not None
+        tape, wanted = StoredTape(self._store, desk), authority(proposal.name)
+        async with aclosing(tape.read(AsOf.parse(proposal.presented.base, desk).tape)) as pages:
+            async for page in pages:
+                if any(isinstance(message, Instructed) and message.instruction.id == wanted for message in page):
+                    return True
+        return False
 
     async def carry_out(self, proposal: Proposal) -> tuple[Effect, ...]:
         """All of it, what stands already included. Raises Undone; Unavailable when something it needs is away."""

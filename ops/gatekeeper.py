@@ -9,17 +9,18 @@ import copy
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from adapters.governance_log import GovernanceLog
 from domain import gate
-from domain.agents import FOUNDING_ROLES, USER, Actor, RoleDefined, RoleRetired
+from domain.agents import FOUNDING_ROLES, USER, Actor, RoleDefined, RoleRetired, refuse_unpermitted
 from domain.aggregate import Aggregate, Event
 from domain.approval import Signed
 from domain.approvers import ApproverEnrolled, ApproverRevoked
 from domain.commands import ChangeGovernance, DefineRole, RecordDecision, RetireRole
-from domain.errors import DeskError, Refused, Unavailable
+from domain.errors import DeskError, Refused
 from domain.governance import (
     CONSTITUTION,
     Constitution,
@@ -86,11 +87,19 @@ class Gatekeeper:
             finally:
                 await self._log.catch_up(self.state)
 
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One command after the other, each on all that the log holds by then."""
+        async with self._turn:
+            async with self._storing:
+                await self._log.catch_up(self.state)
+            yield
+
     # -- proposals -----------------------------------------------------------------------------------------------------
 
     async def draft(self, draft: gate.Draft, actor: Actor) -> Receipt:
         """Take a proposal, and apply it where nothing in it needs a signature. Raises Refused, InvalidInput."""
-        async with self._turn:
+        async with self._alone():
             standing = await self._standings.of(draft.command, self.state)
             name, events = gate.drafted(self.state, draft, actor, standing, self.now_ns(), self._nonce())
             await self.store(events)
@@ -101,7 +110,7 @@ class Gatekeeper:
 
     async def present(self, name: str) -> Proposal:
         """A proposal with what is to be seen of it now: presented again where its base has moved. Raises Refused."""
-        async with self._turn:
+        async with self._alone():
             proposal = self.state.proposal(name)
             if proposal.pending and not proposal.expired(self.now_ns()):
                 await self._present_again(proposal)
@@ -110,7 +119,7 @@ class Gatekeeper:
     async def _present_again(self, proposal: Proposal) -> None:
         standing = await self._standing(proposal)
         again = copy.deepcopy(proposal)
-        await self.store(gate.presented_again(again, standing, self.now_ns()))
+        await self.store(gate.presented_again(self.state, again, standing, self.now_ns()))
 
     async def _standing(self, proposal: Proposal) -> gate.Standing:
         """What stands of what a waiting proposal changes. One whose documents moved can no longer be what was drafted:
@@ -124,7 +133,7 @@ class Gatekeeper:
 
     async def refuse_moved(self, name: str) -> None:
         """Withdraw a waiting proposal whose documents moved, and raise Refused."""
-        async with self._turn:
+        async with self._alone():
             proposal = self.state.proposal(name)
             if proposal.pending and (publication := proposal.draft.command.publication):
                 try:
@@ -137,7 +146,7 @@ class Gatekeeper:
     async def decide(self, signed: Signed) -> Receipt:
         """Take a signed verdict. What it approves is applied at once, unless a workflow run delivers it. Raises
         Refused."""
-        async with self._turn:
+        async with self._alone():
             proposal = self.state.proposal(signed.body.proposal)
             standing = await self._standing(proposal)
             try:
@@ -154,13 +163,13 @@ class Gatekeeper:
 
     async def withdraw(self, name: str, actor: Actor, reason: str) -> Receipt:
         """Raises Refused."""
-        async with self._turn:
+        async with self._alone():
             await self.store([gate.withdrawn(self.state, name, actor, reason, self.now_ns())])
         return self._receipt(self.state.proposal(name))
 
     async def enrol(self, event: ApproverEnrolled | ApproverRevoked) -> None:
         """Take an enrolment or a revocation; the fold judges it as every replay will. Raises Refused."""
-        async with self._turn:
+        async with self._alone():
             self.state.approvers.judge(event)
             await self.store([event])
 
@@ -177,11 +186,13 @@ class Gatekeeper:
                 await self.apply(name, GATE)
             except DeskError as error:
                 log.error("proposal %s is not applied yet: %s", name, error)
+            except Exception:  # one that fails in a way that nobody foresaw keeps no other from being applied
+                log.exception("proposal %s is not applied", name)
         return over + begun
 
     async def expire(self) -> list[str]:
         """Record what has expired. Returns the names."""
-        async with self._turn:
+        async with self._alone():
             over = gate.expired(self.state, self.now_ns())
             await self.store(over)
         return [event.name for event in over]
@@ -191,19 +202,22 @@ class Gatekeeper:
     async def apply(self, name: str, actor: Actor) -> Receipt:
         """Do what was granted, each effect once. Raises Refused; Unavailable when something it needs is away: it goes
         on with the next sweep."""
-        async with self._turn:
+        async with self._alone():
+            refuse_unpermitted(actor, "apply")
             proposal = self.state.proposal(name)
             if proposal.state == "applied":
                 return self._receipt(proposal)
             self._refuse_undelivered(proposal)
+            proposal.refuse_not_granted()
+            begun = proposal.attempts > 0 and await self._effects.begun(proposal)
             try:
-                standing = None if proposal.begun else await self._standings.of(proposal.draft.command, self.state)
-                begun = gate.applying(self.state, copy.deepcopy(proposal), standing, self.now_ns(), actor)
+                standing = None if begun else await self._standings.of(proposal.draft.command, self.state)
+                event = gate.applying(self.state, copy.deepcopy(proposal), standing, self.now_ns(), actor)
             except Refused as refused:
                 if refused.code in ("stale", "expired"):
                     await self._failed(name, refused.code, str(refused), (), final=True)
                 raise
-            await self.store([begun])
+            await self.store([event])
             return await self._carry_out(name)
 
     def _refuse_undelivered(self, proposal: Proposal) -> None:
@@ -219,8 +233,6 @@ class Gatekeeper:
         except Undone as undone:
             await self._failed(name, undone.code, str(undone), undone.effects, final=undone.final)
             raise Refused(undone.code, f"proposal {name} was not applied: {undone}") from undone
-        except Unavailable:
-            raise
         events = [*self._consequences(proposal)]
         applied = copy.deepcopy(self.state.proposal(name))
         beside = tuple(Effect(kind="event", reference=event.originator_id) for event in events)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.gate import question_of
 from domain.governance import Governance
 from domain.presentation import title
 from domain.proposal import Proposal, ProposalApproved, ProposalRejected, ProposalWithdrawn
 from domain.tape import utc
+from domain.verdicts import question_of
 from domain.workflow import Run
 
 Answer = Mapping[str, Any]

@@ -1,7 +1,7 @@
 """What stands of what a command changes, gathered for the gate: the tape's standing instructions, the account, the
 documents, the constitution; and what of the change needs a signature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.jetstream import JetStreamLog
@@ -17,28 +17,25 @@ from domain.commands import (
     OnTape,
     PlaceOrder,
     Publication,
-    RecordDecision,
     Resume,
     RetireRole,
     instruction_of,
 )
 from domain.documents import Documents
+from domain.engine import prepare
 from domain.errors import InvalidInput, Refused
 from domain.gate import Standing
 from domain.governance import Governance
-from domain.governance_policy import governance_widens
-from domain.instructions import OrderRequested, StrategyActivated
 from domain.instruments import NANOS
 from domain.market import convert, rate_is_known
 from domain.proposal import Before, StrategyBefore
-from domain.widening import OrderFacts, order_widens, policy_widens, strategy_widens
 from gateways.standing import Standing as OnTheTape
 from gateways.standing import read_standing
 from ops.control import refuse_impossible
 from ops.desk_status import engine_at, state_of
 from ops.moments import Moments
 
-Found = tuple[Before, Mapping[str, Any], Sequence[str]]  # what stood, what is replaced, what needs a signature
+Found = tuple[Before, Mapping[str, Any]]  # what stood, and of it what is replaced
 
 
 class Standings:
@@ -53,16 +50,15 @@ class Standings:
         base = f"governance:{governance.position}"
         if isinstance(command, OnTape):
             base = (await Moments(self._store, command.desk).newest()).token(command.desk)
-            before, fields, widens = await self._on_tape(command, governance)
+            before, fields = await self._on_tape(command)
         else:
-            before, fields, widens = _constitutional(command, governance)
+            before, fields = Before(), _constitutional(command, governance)
         diffs: dict[str, str] = {}
         if command.publication:
             before, diffs = await self._published(command.publication, before)
-            widens = [*widens, *(f"document {name} changes" for name in sorted(diffs))]
-        return Standing(base, before, fields, tuple(widens), diffs)
+        return Standing(base, before, fields, diffs)
 
-    async def _on_tape(self, command: OnTape, governance: Governance) -> Found:
+    async def _on_tape(self, command: OnTape) -> Found:
         tape = StoredTape(self._store, command.desk)
         end = await tape.end()
         if not end.ordinal:
@@ -72,15 +68,14 @@ class Standings:
         match command:
             case ActivatePolicy():
                 fields = {"policy": stands.policy.model_dump(mode="json")} if stands.policy else {}
-                widens = [widening.sentence for widening in policy_widens(stands.policy, command.policy)]
-                return Before(policy=stands.policy), fields, widens
+                return Before(policy=stands.policy), fields
             case ActivateStrategy() | DeactivateStrategy():
                 return _strategy(command, stands)
             case Resume():
                 halts = await self._halts(command.desk)
-                return Before(halts=halts), {}, ["only a person resumes a desk"]
+                return Before(halts=halts), {}
             case PlaceOrder():
-                return await self._order(command, governance)
+                return await self._worth(command), {}
 
     async def _halts(self, desk: str) -> tuple[str, ...]:
         state = await state_of(self._store, desk)
@@ -90,14 +85,7 @@ class Standings:
         said = halt.get("reason") or halt.get("says") or halt.get("limit") or "the ledger does not say why yet"
         return (f"{halt.get('actor') or 'engine'}: {said} ({halt.get('id', 'no place')})",)
 
-    async def _order(self, command: PlaceOrder, governance: Governance) -> Found:
-        order = instruction_of(command, "draft", "draft")
-        assert isinstance(order, OrderRequested)
-        facts = await self._order_facts(command)
-        widens = [widening.sentence for widening in order_widens(order, governance.policy, facts)]
-        return Before(), {}, widens
-
-    async def _order_facts(self, command: PlaceOrder) -> OrderFacts:
+    async def _worth(self, command: PlaceOrder) -> Before:
         """What is known of the order's worth now: with no quote, and for a currency without a rate, nothing."""
         moment = await Moments(self._store, command.desk).newest()
         engine = await engine_at(self._store, StoredTape(self._store, command.desk), moment)
@@ -106,9 +94,10 @@ class Standings:
         known = {instrument.symbol: number for number, instrument in engine.desk.instruments.items()}
         number = known.get(command.symbol)
         if number is None or not rate_is_known(book.markets, number):
-            return OrderFacts(None, None, equity)
+            return Before(equity_nanos=equity)
         price = int(book.markets[number]["ask" if command.side == "buy" else "bid"])
-        return OrderFacts(price or None, int(convert(book.markets, number, NANOS)), equity)
+        rate = int(convert(book.markets, number, NANOS))
+        return Before(price_nanos=price or None, rate_nanos=rate, equity_nanos=equity)
 
     async def _published(self, publication: Publication, before: Before) -> tuple[Before, dict[str, str]]:
         """The documents as they stand on the main branch, and what the publication changes. Raises Refused when they
@@ -129,37 +118,36 @@ class Standings:
 
 
 def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape) -> Found:
+    """Raises InvalidInput for parameters that are not whole: a default would take effect unseen."""
     active = stands.strategies.get(command.strategy)
-    before = active.as_instruction() if active else None
-    after = None
     if isinstance(command, ActivateStrategy):
-        found = instruction_of(command, "draft", "draft")
-        assert isinstance(found, StrategyActivated)
-        after = found
+        _, parameters, _ = prepare(command.strategy, command.version, command.parameters)
+        if missing := sorted({*parameters.model_dump()} - {*command.parameters}):
+            raise InvalidInput(f"parameter {missing[0]} of {command.strategy} is not given: name every one of them")
     elif active is None:
         raise InvalidInput(f"strategy {command.strategy} is not active on desk {command.desk}; nothing to stop")
-    widens = [widening.sentence for widening in strategy_widens(before, after, stands.policy)]
-    stood = (
-        StrategyBefore(version=active.version, parameters=active.parameters, symbols=active.symbols) if active else None
-    )
-    fields = {"strategy": command.strategy, **stood.model_dump(mode="json")} if stood else {}
-    return Before(strategy=stood), fields, widens
+    if active is None:
+        return Before(policy=stands.policy), {}
+    stood = StrategyBefore(version=active.version, parameters=active.parameters, symbols=active.symbols)
+    return Before(policy=stands.policy, strategy=stood), {"strategy": command.strategy, **stood.model_dump(mode="json")}
 
 
-def _constitutional(command: Command, governance: Governance) -> Found:
+def _constitutional(command: Command, governance: Governance) -> Mapping[str, Any]:
+    """What is replaced of governance itself. Raises InvalidInput."""
     match command:
         case DefineRole():
             known = governance.roles.get(command.role.name)
-            fields = {"role": known.role.model_dump(mode="json")} if known and known.role else {}
-            return Before(), fields, ["what agents may do is decided by a person"]
+            return {"role": known.role.model_dump(mode="json")} if known and known.role else {}
         case RetireRole():
             known = governance.roles.get(command.role)
             if known is None or known.role is None:
                 raise InvalidInput(f"there is no role {command.role!r} to retire; `cdb agents` lists them")
-            return Before(), {"role": known.role.model_dump(mode="json")}, ["what agents may do is decided by a person"]
+            return {"role": known.role.model_dump(mode="json")}
         case ChangeGovernance():
-            fields = {"policy": governance.policy.model_dump(mode="json")}
-            return Before(), fields, [found.sentence for found in governance_widens(governance.policy, command.policy)]
-        case RecordDecision():
-            return Before(), {}, ["an entry of DECISION_LOG is decided by a person"]
-    return Before(), {}, []
+            if command.policy.version != governance.policy.version + 1:
+                raise InvalidInput(
+                    f"the governance policy is version {governance.policy.version}, the next one is one more, not "
+                    f"{command.policy.version}"
+                )
+            return {"policy": governance.policy.model_dump(mode="json")}
+    return {}

@@ -5,7 +5,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from adapters.memory import MemoryLog
-from domain import approvers, gate
+from domain import approvers, gate, verdicts
 from domain.agents import Actor
 from domain.approval import ApprovalBody, Signed, encoded, key_id, to_sign
 from domain.approvers import ApproverEnrolled, ApproverRevoked
@@ -17,6 +17,7 @@ from ops.gatekeeper import Gatekeeper, Receipt
 
 START_NS = 1_800_000_000_000_000_000
 ENVIRONMENT = "test"
+STOP: dict[str, Any] = {"name": "deactivate_strategy", "desk": "main", "strategy": "ema_cross"}  # needs no signature
 ENTRY: dict[str, Any] = {"name": "record_decision", "what": "We trade London only.", "context": "the review"}
 
 
@@ -55,21 +56,20 @@ class Person:
     def verdict(self, proposal: Proposal, now_ns: int, verdict: str = "approved", **changes: Any) -> Signed:
         """A signed answer to what is presented; `changes` are put into the body before it is signed."""
         assert proposal.presented is not None
-        question = gate.question_of(proposal.draft, proposal.presented)
+        question = verdicts.question_of(proposal.draft, proposal.presented)
         said = {"verdict": verdict, "reason": "", "key_id": self.key_id, "signed_at_ns": now_ns}
         body = ApprovalBody.model_validate(question.model_dump() | said | changes)
         return Signed(body=body, signature=self.sign(to_sign(body)))
 
 
 class Stands:
-    """Standings that a test sets: `widens`, and a text that is shown."""
+    """Standings that a test moves by what is replaced, which is shown."""
 
     def __init__(self) -> None:
-        self.widens: tuple[str, ...] = ("it must be decided",)
         self.fields: dict[str, Any] = {}
 
     async def of(self, command: Command, governance: Governance) -> gate.Standing:
-        return gate.Standing(f"governance:{governance.position}", Before(), self.fields, self.widens, {})
+        return gate.Standing(f"governance:{governance.position}", Before(), self.fields, {})
 
 
 class Done:
@@ -79,6 +79,9 @@ class Done:
         self.done: dict[str, int] = {}
         self.asked = 0
         self.fails: Exception | None = None
+
+    async def begun(self, proposal: Proposal) -> bool:
+        return proposal.name in self.done
 
     async def carry_out(self, proposal: Proposal) -> tuple[Effect, ...]:
         self.asked += 1

@@ -67,7 +67,8 @@ def test_the_defaults_are_those_that_people_know() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../AGENTS.md", "/etc/AGENTS.md", "a/../AGENTS.md", "AGENTS.md\n", "AGENTS.txt", ".md", "a//b.md", "..md", ""]
+    "name",
+    ["../AGENTS.md", "/etc/AGENTS.md", "a/../AGENTS.md", "AGENTS.md\n", "AGENTS.txt", ".md", "a//b.md", "..md", ""],
 )
 def test_no_document_of_the_fast_track_leaves_its_folder(name: str) -> None:
     with pytest.raises(ValidationError):

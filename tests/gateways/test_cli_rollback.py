@@ -49,9 +49,7 @@ def test_a_rollback_drafts_the_way_back_that_the_proposal_named(
     assert json.loads(capsys.readouterr().out)["proposal"] == "p-2"
 
 
-def test_what_names_no_way_back_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_names_no_way_back_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake(None)
     assert cdb(fake, monkeypatch, "p-1", "--reason", "it fell") == 2
     assert "names no way back" in capsys.readouterr().err

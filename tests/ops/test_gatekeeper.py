@@ -2,24 +2,27 @@
 without a signature."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.governance_log import ROOT
+from adapters.governance_log import ROOT, GovernanceLog
 from adapters.memory import MemoryLog
 from domain import gate
+from domain.agents import RoleDefined, RoleRecord, RoleRetired
 from domain.approval import Signed, encoded
 from domain.errors import Conflict, Refused, Unavailable
-from domain.governance import Governance
+from domain.governance import DecisionRecorded, Governance, GovernanceChanged
 from domain.ports import Append, Log
+from domain.proposal import Decision, ProposalApproved, ProposalCleared
 from ops.effects import Undone
 from ops.gatekeeper import Gatekeeper
 from ops.verify_governance import prove
 from tests import logs
-from tests.governing import ENTRY, ENVIRONMENT, START_NS, Governed, Person, command
+from tests.governing import ENTRY, ENVIRONMENT, START_NS, STOP, Governed, Person, command
 
 HOUR_NS = 3_600 * 10**9
 
@@ -55,8 +58,7 @@ async def test_a_rejection_is_signed_and_ends_it() -> None:
 
 async def test_what_needs_no_signature_is_cleared_and_done_at_once() -> None:
     desk = await Governed().open(enrolled=False)
-    desk.stands.widens = ()
-    receipt = await desk.draft()
+    receipt = await desk.draft(**STOP)
     assert (receipt.status, receipt.state, desk.effects.asked) == ("accepted", "applied", 1)
 
 
@@ -117,6 +119,10 @@ async def test_an_expired_proposal_is_approved_by_nobody_and_a_granted_one_is_no
     with pytest.raises(Unavailable):
         await desk.approve(other)
     assert desk.proposal(other).state == "applying"
+    third = await desk.draft(**ENTRY | {"what": "of which something was done"})
+    with pytest.raises(Unavailable):
+        await desk.approve(third)
+    desk.effects.done[third.proposal] = 1
     desk.now_ns += 25 * HOUR_NS
     assert await code_of(desk.approve(receipt)) == "expired"
     assert desk.proposal(receipt).pending  # until a sweep records it, and nothing depends on that
@@ -124,7 +130,8 @@ async def test_an_expired_proposal_is_approved_by_nobody_and_a_granted_one_is_no
     assert desk.proposal(receipt).state == "expired"
     desk.effects.fails = None
     await desk.gate.sweep()
-    assert desk.proposal(other).state == "applied"  # it was begun in time
+    assert desk.proposal(other).state == "failed"  # nothing of it was done in time
+    assert desk.proposal(third).state == "applied"  # it was, and is finished
 
 
 async def test_a_revoked_key_decides_nothing_more_and_what_it_decided_stays_proven() -> None:
@@ -144,7 +151,7 @@ async def test_a_base_that_moved_makes_a_signature_stale_and_is_presented_again(
     desk = await Governed().open()
     receipt = await desk.draft()
     signed = desk.person.verdict(desk.proposal(receipt), START_NS)
-    desk.stands.widens = ("it widens much more now",)
+    desk.stands.fields = {"what": "much more now"}
     assert await code_of(desk.gate.decide(signed)) == "stale"
     assert "much more now" in (desk.proposal(receipt).presented.shown)  # type: ignore[union-attr]
     assert await code_of(desk.gate.decide(signed)) in ("stale", "not_shown")
@@ -156,7 +163,7 @@ async def test_a_base_that_moved_between_approval_and_delivery_applies_nothing()
     receipt = await desk.draft()
     desk.effects.fails = Undone("engine_refused", "not now", (), final=False)
     assert await code_of(desk.approve(receipt)) == "engine_refused"
-    desk.effects.fails, desk.stands.widens = None, ("it widens much more now",)
+    desk.effects.fails, desk.stands.fields = None, {"what": "much more now"}
     assert await code_of(desk.gate.apply(receipt.proposal, desk.actor())) == "stale"
     assert (desk.proposal(receipt).state, desk.effects.done) == ("failed", {})
     assert await code_of(desk.gate.apply(receipt.proposal, desk.actor())) == "invalid_state"
@@ -294,6 +301,93 @@ async def test_verify_names_what_was_tampered_with(what: str) -> None:
     assert code in {finding.code for finding in found.findings}, found.findings
 
 
+async def forged(desk: Governed, event: Any) -> Gatekeeper:
+    """Whoever could write to the stream, past every handler, stored this; the process that folds it."""
+    await GovernanceLog(desk.log).append([event])
+    other = desk.again()
+    await other.open(ENVIRONMENT)
+    await other.sweep()
+    return other
+
+
+async def test_a_verdict_that_nobody_signed_is_believed_by_nobody() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    eve = Person("eve", 9).verdict(desk.proposal(receipt), START_NS)
+    for event in (
+        Decision.empty(receipt.proposal).happen(ProposalApproved, START_NS, "eve", signed=eve),
+        Decision.empty(receipt.proposal).happen(ProposalCleared, START_NS, "gate"),
+    ):
+        copy = Governed(await tampered(desk, "nothing", None))
+        copy.effects = desk.effects
+        other = await forged(copy, event)
+        assert other.state.proposal(receipt.proposal).pending
+        assert len((await prove(copy.log, "main", [])).findings) == 1
+    assert desk.effects.asked == 0
+
+
+async def test_what_no_proposal_granted_changes_neither_roles_nor_governance() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    lead = desk.actor().role
+    assert lead is not None
+    wide = desk.gate.state.policy.model_copy(update={"order_notional_max_nanos": None, "version": 2})
+    for event in (
+        RoleRecord.empty("gemini").happen(
+            RoleDefined, START_NS, "eve", role=lead.model_copy(update={"name": "gemini"}), proposal=receipt.proposal
+        ),
+        RoleRecord.empty("risk-architect").happen(RoleRetired, START_NS, "eve", reason="x", proposal=receipt.proposal),
+        deepcopy(desk.gate.state.constitution).happen(
+            GovernanceChanged, START_NS, "eve", policy=wide, proposal=receipt.proposal
+        ),
+        deepcopy(desk.gate.state.constitution).happen(
+            DecisionRecorded, START_NS, "eve", what="x", context="", reference="", proposal=receipt.proposal
+        ),
+    ):
+        copy = Governed(await tampered(desk, "nothing", None))
+        other = await forged(copy, event)
+        assert other.state.active_roles() == desk.gate.state.active_roles()
+        assert other.state.policy == desk.gate.state.policy
+        assert [found.code for found in (await prove(copy.log, "main", [])).findings] == ["unsigned"]
+
+
+async def test_what_was_begun_and_not_done_is_not_done_on_another_base() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    desk.effects.fails = Unavailable("the engine is away")
+    with pytest.raises(Unavailable):
+        await desk.approve(receipt)
+    desk.effects.fails, desk.stands.fields = None, {"what": "much more now"}
+    await desk.gate.sweep()
+    assert (desk.proposal(receipt).state, desk.effects.done) == ("failed", {})
+
+
+async def test_a_process_that_missed_a_revocation_takes_no_verdict_of_that_key() -> None:
+    desk = await Governed().open()
+    second, late = Person("ana", 8), desk.again()
+    await late.open(ENVIRONMENT)
+    receipt = await desk.draft()
+    await desk.gate.enrol(second.enrolment(START_NS, by=desk.person))
+    await desk.gate.enrol(second.revocation(desk.person, START_NS))
+    assert await code_of(late.decide(desk.person.verdict(desk.proposal(receipt), START_NS))) == "revoked"
+
+
+async def test_a_rollback_is_the_one_that_was_approved_and_says_so() -> None:
+    desk = await Governed().open()
+    back = command(**ENTRY | {"what": "as it was"})
+    draft = gate.Draft(command=command(), reason="it is time", rollback=back)
+    first = await desk.gate.draft(draft, desk.actor())
+    await desk.approve(first)
+    other = gate.Draft(command=command(**STOP), reason="back", rolls_back=first.proposal)
+    assert await code_of(desk.gate.draft(other, desk.actor())) == "edited"
+    undo = await desk.gate.draft(gate.Draft(command=back, reason="back", rolls_back=first.proposal), desk.actor())
+    presented = desk.proposal(undo).presented
+    assert presented is not None
+    assert f"proposal {first.proposal}" in presented.shown
+    await desk.approve(undo)
+    assert desk.proposal(first).state == "rolled_back"
+
+
 async def test_verify_names_a_message_that_is_no_event_of_governance() -> None:
     desk = await Governed().open()
     await desk.log.append(Append(f"{ROOT}.decision.p-1", b"approved, trust me", {}, 0))
@@ -352,7 +446,7 @@ async def test_only_the_way_back_that_a_proposal_named_rolls_it_back() -> None:
     applied = await desk.gate.draft(draft, desk.actor())
     await desk.approve(applied)
     other = gate.Draft(command=command(**ENTRY | {"what": "x"}), reason="no", rolls_back=applied.proposal)
-    assert await code_of(desk.gate.draft(other, desk.actor())) == "not_the_way_back"
+    assert await code_of(desk.gate.draft(other, desk.actor())) == "edited"
     undo = gate.Draft(command=back, reason="no", rolls_back=applied.proposal)
     await desk.approve(await desk.gate.draft(undo, desk.actor()))
     assert desk.proposal(applied).state == "rolled_back"

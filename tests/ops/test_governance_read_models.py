@@ -15,7 +15,7 @@ from adapters.ops_log import OPS
 from adapters.projection_store import ProjectionStore
 from adapters.subjects import TOPIC, governance
 from adapters.subjects import ops as ops_subject
-from domain import gate
+from domain import gate, verdicts
 from domain.approval import ApprovalBody, Signed, encoded, to_sign
 from domain.approvers import ApproverEnrolled
 from domain.commands import RecordDecision
@@ -36,7 +36,7 @@ DEADLINE_S = 30
 
 class Standings:
     async def of(self, command: Any, state: Any) -> gate.Standing:
-        return gate.Standing(f"governance:{state.position}", Before(), {}, ("widens",), {})
+        return gate.Standing(f"governance:{state.position}", Before(), {}, {})
 
 
 class Effects:
@@ -61,7 +61,7 @@ async def decided(keeper: Gatekeeper, what: str, verdict: Any) -> str:
     name = (await keeper.draft(draft, keeper.state.actor("session-lead"))).proposal
     proposal = await keeper.present(name)
     assert proposal.presented
-    question = gate.question_of(proposal.draft, proposal.presented)
+    question = verdicts.question_of(proposal.draft, proposal.presented)
     body = ApprovalBody(**question.model_dump(), verdict=verdict, reason="so", key_id=JAN.id, signed_at_ns=MONDAY)
     await keeper.decide(Signed(body=body, signature=JAN.sign(to_sign(body))))
     return name
