@@ -13,7 +13,7 @@ from domain import tuning
 from domain.commands import ActivateStrategy, DeactivateStrategy, Publication, PullRequestText
 from domain.documents import Documents, Forge
 from domain.engine import prepare
-from domain.errors import InvalidInput, Refused
+from domain.errors import DeskError, Refused, Unavailable
 from domain.gate import Draft
 from domain.instructions import StrategyActivated
 from domain.neighbours import CANDIDATES_MAX, Aim
@@ -79,7 +79,9 @@ class SignalTuning:
             found = await self._background.result(run.name, lambda: self._tuned(run, wanted))
         except ValidationError as error:
             await _cannot(steps, problem(error))
-        except InvalidInput as error:
+        except Unavailable:
+            raise
+        except DeskError as error:  # the same tape says the same again
             await _cannot(steps, str(error))
         else:
             if found is None:
@@ -173,9 +175,13 @@ class SignalTuning:
             await steps.finish("observation", says)
             return
         seed = tuned.evidence.seed
-        outcome = await self._background.result(
-            run.name, lambda: observed(self._store, run.start.desk, tuned.strategy, watched.since, seed)
-        )
+        try:
+            outcome = await self._background.result(
+                run.name, lambda: observed(self._store, run.start.desk, tuned.strategy, watched.since, seed)
+            )
+        except DeskError:
+            watched.looked()
+            raise
         if outcome is None:
             return
         watched.looked()

@@ -110,7 +110,7 @@ def decided(memory: Memory, fact: Fact) -> Iterator[Row]:
 
 MODEL = ReadModel(
     "decision_log",
-    3,
+    4,
     (
         Fold("tape", DECISIVE, Nothing, told, (INSTRUCTIONS,)),
         Fold(

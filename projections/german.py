@@ -72,6 +72,7 @@ _WORDS = {
     "signal_tuning_proposal_created": "SIGNAL_TUNING_PROPOSAL_CREATED",
     "signal_tuning_pr_created": "SIGNAL_TUNING_PR_CREATED",
     "governance_updated": "GOVERNANCE_UPDATED",
+    "promise_observed": "Versprechen geprüft",
     "run_closed": "Ablauf beendet",
     "command_refused": "Befehl abgelehnt",
     # agents

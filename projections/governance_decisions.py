@@ -25,7 +25,7 @@ from domain.proposal import (
     Verdict,
 )
 from domain.tape import utc
-from domain.workflow import RunClosed
+from domain.workflow import RunClosed, StepFinished
 from projections.in_order import Versions, follows
 from projections.projection import Fold, Row
 from projections.proposals import VERDICTS, as_json, reason_of
@@ -38,6 +38,7 @@ DECISIONS = Table(
 )
 REFUSALS = Table("refusals", {"number": "bigint"}, ("actor", "command", "code", "message", "subject", "at_ns"))
 
+OBSERVED = "observation"  # the step of a run that holds a promise against what came of it
 _KEYS = (ApproverEnrolled, ApproverRevoked)
 _TOKENS = (TokenCreated, TokenRevoked)
 LISTENS = (
@@ -95,7 +96,7 @@ def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
     event = fact.event
     if not isinstance(event, LISTENS):
         raise TypeError(f"governance_decisions does not listen to {type(event).__name__}")
-    what: str = event.type
+    what: str = "promise_observed" if isinstance(event, StepFinished) else event.type
     said: Said | None
     if isinstance(event, _KEYS):
         version = 1 if isinstance(event, ApproverEnrolled) else 2
@@ -130,6 +131,9 @@ def _said(memory: Memory, event: Event) -> Said | None:
             return _approved(event, event.proposal, None, event.name, content)
         case RoleRetired():
             return _approved(event, event.proposal, event.reason, event.name, {})
+        case StepFinished() if event.step == OBSERVED and not event.missing:
+            content = {"run": event.name, "mode": event.mode, "says": event.evidence.says}
+            return Said(event.actor, "workflow", event.evidence.says, event.name, None, content)
         case RunClosed():
             content = {"run": event.name, "outcome": event.outcome}
             return Said(event.actor, "workflow", event.outcome, event.name, None, content)

@@ -437,3 +437,17 @@ async def test_no_sequence_of_an_agents_commands_reaches_an_effect(steps: list[t
 def test_an_empty_state_refuses_to_be_asked() -> None:
     with pytest.raises(Refused, match="not begun"):
         _ = Governance().policy
+
+
+async def test_only_the_way_back_that_a_proposal_named_rolls_it_back() -> None:
+    desk = await Governed().open()
+    back = command(**ENTRY | {"what": "We trade all sessions again."})
+    draft = gate.Draft(command=command(), reason="it is time", rollback=back)
+    applied = await desk.gate.draft(draft, desk.actor())
+    await desk.approve(applied)
+    other = gate.Draft(command=command(**ENTRY | {"what": "x"}), reason="no", rolls_back=applied.proposal)
+    assert await code_of(desk.gate.draft(other, desk.actor())) == "edited"
+    undo = gate.Draft(command=back, reason="no", rolls_back=applied.proposal)
+    await desk.approve(await desk.gate.draft(undo, desk.actor()))
+    assert desk.proposal(applied).state == "rolled_back"
+    assert await code_of(desk.gate.draft(undo, desk.actor())) == "invalid_state"

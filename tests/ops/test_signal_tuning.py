@@ -1,5 +1,6 @@
 """WF2 from its start to its end, over a tape and a real repository: what is proposed, delivered, observed, undone."""
 
+import asyncio
 import json
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from adapters.jetstream import JetStreamLog
 from adapters.tape_log import StoredTape
 from domain.closed_trades import Trade
 from domain.commands import ActivateStrategy, instruction_of
+from domain.errors import Refused
 from domain.gate import Draft
 from domain.instructions import Instructed
 from domain.outcome import Outcome, outcome_of
@@ -17,7 +19,7 @@ from domain.proposal import Proposal
 from domain.tape import PRAGUE_MIDNIGHT
 from gateways.standing import read_standing
 from ops import control
-from ops.background import Background
+from ops.background import Background, open_background
 from ops.effects import Effects
 from ops.settings import load
 from ops.signal_tuning import MESSAGE, SignalTuning
@@ -279,3 +281,70 @@ async def test_a_run_killed_at_any_decision_is_gone_on_with_and_done_once(tmp_pa
         assert len(of.requests()) == 1
         said = [m.instruction.id for m in await tape_of(of.log) if isinstance(m, Instructed)]
         assert len(said) == len(set(said))
+
+
+async def test_a_replay_holds_up_nothing_and_a_closed_run_gives_it_up(tmp_path):
+    async with open_background(0) as background:
+
+        def beside(of: Desk) -> Any:
+            return {"WF2": SignalTuning(of.gate, of.log, of.documents, of.forge, background)}
+
+        of = cast(Desk, await Desk.open(tmp_path, beside))
+        await write_tape(of.log, SCRIPT)
+        run = await of.start("WF2", input=INPUT)
+        assert (run.phase, run.missing["replay"].says[:11]) == ("analysis", "The history")
+        other = await of.start("WF2", "another", input=INPUT)
+        assert (await of.workflows.close(other.name, None, USER_JANA)).closed.outcome == "abandoned"
+        async with asyncio.timeout(60):
+            while not run.closed:
+                await of.workflows.sweep()
+                await asyncio.sleep(0)
+            await asyncio.wait({background._tasks[other.name]})
+        assert run.closed.outcome == "nothing_to_do"
+        with pytest.raises(Refused, match="its replay is given up"):
+            await background.result(other.name, lambda: of.log.subjects("*"))
+
+
+# -- on a market where other parameters are better indeed --------------------------------------------------------------
+
+
+def waves(count: int) -> Any:
+    """Quotes of one instrument on a long wave with a short one on it, which only quicker averages see."""
+    ticks, at = market_ticks(count, seed=3), np.arange(count)
+    mids = 110_000 + (300 * np.sin(2 * np.pi * at / 151) + 1_087 * np.sin(2 * np.pi * at / 1_051)).astype(np.int64)
+    ticks["bid"], ticks["ask"] = (mids - 1) * 10_000, (mids + 1) * 10_000
+    merged = with_minutes(ticks)
+    merged["flags"][np.flatnonzero(merged["flags"] != 0)[99::100]] |= PRAGUE_MIDNIGHT
+    return merged
+
+
+async def feed(of: Desk, said: Any) -> None:
+    end = await write_tape(of.log, said)
+    await decide(of.log, end.ordinal)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_what_was_found_better_is_promised_activated_and_then_kept_or_missed_by_the_market(tmp_path, stays):
+    of = cast(Desk, await Desk.open(tmp_path, kinds))
+    market, slow = waves(18_000), {"fast": 29, "slow": 94, "on": "ticks"}
+    cut = int(np.searchsorted(market["receive_time"], market_ticks(18_000, seed=3)["receive_time"][12_000]))
+    opening = [one for one in SCRIPT[:-2] if getattr(one, "number", 1) == 1]
+    await feed(of, [*opening, activated("ema_cross", "EURUSD", **slow), market[:cut]])
+    run = await of.start("WF2", input=INPUT | {"candidates": 24})
+    assert run.steps["replay"].says.startswith("One candidate is better (8 candidates tried")
+    assert run.steps["replay"].content["table"].count("| wanted |") == 1
+    await of.decide(run)
+    run = await of.go(run)
+    chosen = await of.parameters()
+    assert (chosen["fast"], chosen["slow"]) == (29, 47)
+    later = market[cut:].copy()
+    if not stays:  # quotes that change sides at random: averages that cross mean nothing
+        noise = np.random.default_rng(1).integers(-200, 200, len(later)) * 10_000
+        for side in ("bid", "ask"):
+            later[side] = np.where(
+                later["bid"] != 0, 1_100_000_000 + noise + (later["ask"] - later["bid"]) * (side == "ask"), 0
+            )
+    await feed(of, [later])
+    closed = await of.workflows.advance(run.name)
+    assert closed.closed, closed.missing
+    assert closed.steps["observation"].content["verdict"] == ("kept" if stays else "missed")

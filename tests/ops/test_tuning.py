@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
+import sys
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -340,3 +343,17 @@ async def test_a_tuning_that_is_cancelled_leaves_the_tape() -> None:
         with pytest.raises(asyncio.CancelledError):
             await tuning
     assert log.left
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: only Linux gives each thread a priority")
+async def test_a_gentle_replay_goes_behind_every_other_thread_and_leaves_them_as_they_were() -> None:
+    class Noting(Replay):
+        seen: ClassVar[set[int]] = set()
+
+        def take(self, messages: Any) -> None:
+            self.seen.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    log, before = await desk(script(**FAST)), os.getpriority(os.PRIO_PROCESS, 0)
+    await replay(StoredTape(log, "main"), [Noting("ema_cross", 1)], gently=True)
+    assert Noting.seen == {19}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

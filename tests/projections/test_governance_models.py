@@ -15,6 +15,7 @@ from domain.errors import DeskError
 from domain.governance import Governance
 from domain.operations import AgentSeen, AgentSilent, CommandRefused
 from domain.ports import Fact
+from domain.workflow import Evidence, Run
 from projections import agents, decision_log, governance_decisions, proposals, workflow_runs
 from projections.agents import ACTORS_MAX, OTHERS
 from tests.canonical_governance import EVA, JAN, MESSAGES, MONDAY, OPERATIONS, Key, Said, Story
@@ -153,6 +154,18 @@ def test_two_decisions_of_one_message_are_two() -> None:
     (milestone, closed) = [said for said in decided() if said["content"].get("run") == "wf1-1"][1:]
     assert (milestone["what"], closed["what"]) == ("status_refresh_delivered", "run_closed")
     assert (milestone["reference"], closed["why"]) == ("https://example.org/pull/7", "delivered")
+
+
+def test_what_came_of_a_promise_is_a_decision_of_the_desk_and_waiting_for_it_is_none() -> None:
+    run = Run.empty("wf2-1")
+    began = run.began(MONDAY, "desk", kind="WF2", goal="more trades", desk="main")
+    early, kept = Evidence(says="Too early to say."), Evidence(says="The promise is kept.")
+    waits = run.finish_step("observation", early, MONDAY + 1, "gate", missing=True)
+    looked = run.finish_step("observation", kept, MONDAY + 2, "gate")
+    [said] = decided([(began,), (waits,), (looked,)])
+    assert (said["what"], said["who"], said["why"], said["reference"]) == (
+        "promise_observed", "gate", "The promise is kept.", "wf2-1",
+    )  # fmt: skip
 
 
 def test_a_signed_verdict_says_whose_key_it_was_and_a_rule_that_it_was_a_rule() -> None:
