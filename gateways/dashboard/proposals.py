@@ -24,7 +24,12 @@ _MOODS = {
     "failed": ("bad", "warning"),
     "rolled_back": ("warning", "warning"),
 }
-_HEALTH = {"working": ("accent", "clock"), "idle": ("good", "good"), "failing": ("bad", "bad")}
+_HEALTH = {
+    "working": ("accent", "clock"),
+    "idle": ("good", "good"),
+    "failing": ("bad", "bad"),
+    "silent": ("warning", "warning"),
+}
 
 
 def pending(proposals: Sequence[Row], now_ns: int, *, may_decide: bool) -> Iterator[Markup]:
