@@ -44,7 +44,7 @@ class Decisions(Page):
             self.stops = Card("Halts and resumes", "three")
         if by.may_decide:
             Panel(decide_dialog())
-        ui.timer(AGAIN_S, self.frame.again)
+        ui.timer(AGAIN_S, self.frame.again, immediate=False)
 
     async def show(self, answers: Answers) -> None:
         queries, following = self.desk.queries, self.frame.as_of is None

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from gateways.dashboard.deciding import DECIDING
 from gateways.dashboard.formats import NONE, spoken, when
 from gateways.dashboard.login import REASON_MAX
-from gateways.dashboard.markup import Cell, Column, Row, badge, empty, facts, icon, join, table, tag
+from gateways.dashboard.markup import Cell, Column, Row, badge, empty, facts, join, table, tag
 from gateways.ledger_words import span
 from gateways.times import time_ns
 
@@ -24,7 +24,12 @@ _MOODS = {
     "failed": ("bad", "warning"),
     "rolled_back": ("warning", "warning"),
 }
-_HEALTH = {"working": ("accent", "clock"), "idle": ("good", "good"), "failing": ("bad", "bad")}
+_HEALTH = {
+    "working": ("accent", "clock"),
+    "idle": ("good", "good"),
+    "failing": ("bad", "bad"),
+    "silent": ("warning", "warning"),
+}
 
 
 def pending(proposals: Sequence[Row], now_ns: int, *, may_decide: bool) -> Iterator[Markup]:
@@ -126,7 +131,7 @@ def decide_dialog() -> Markup:
         "form",
         tag("h2", data_says="heading"),
         tag("p", data_says="notice", class_="notice", role="alert"),
-        tag("h4", icon("good"), " What is signed: the desk shows it, this browser checks its hash"),
+        tag("h4", "What the desk shows, and you sign"),
         tag("pre", data_says="shown", class_="shown", tabindex=0, aria_label="What is signed"),
         tag("p", data_says="terms", class_="muted terms"),
         tag("blockquote", tag("h4", data_says="who"), tag("p", data_says="words"), class_="words-of"),

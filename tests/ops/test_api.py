@@ -11,7 +11,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from adapters import processes
+from adapters import processes, subjects
+from adapters.governance_commands import Request, serve_governance
 from adapters.memory import MemoryLog
 from adapters.nats_server import NatsServer
 from adapters.postgres_server import PostgresServer
@@ -508,3 +509,40 @@ async def test_a_row_of_the_stream_is_that_of_the_list_of_events(half: tuple[Sto
     page = await running.api.events(Wanted(), (await running.api.moment()).at, limit=5)
     changes = await anext(running.api.changes(HALF - 5))
     assert [change.row for change in changes] == page.items[::-1]
+
+
+# -- deciding ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_dashboard_asks_the_governance_service_and_an_agent_is_refused_on_the_log(
+    asked: Settings, nats_server: NatsServer
+) -> None:
+    requests: list[tuple[str, bool, Request]] = []
+
+    async def governance(command: str, of_agent: bool, request: Request) -> dict[str, Any]:
+        requests.append((command, of_agent, request))
+        return {"approvers": []}
+
+    async def told() -> bool:
+        return any([b'"command_refused"' in m.data async for page in log.read(subjects.ops("api")) for m in page])
+
+    address, refused = f"http://127.0.0.1:{asked.api_port}/dashboard", {"code": "not_permitted"}
+    async with jetstream(nats_server) as log, real_api(asked, nats_server):
+        for role, status in (("operator", 503), ("agent", 403)):
+            secret = await TokenLog(log).create(f"{asked.desk}-{role}", role, "a test")
+            async with httpx.AsyncClient(timeout=DEADLINE_S) as client:
+
+                async def opens() -> bool:
+                    return (await client.post(f"{address}/login", data={"token": secret})).status_code == 303  # noqa: B023
+
+                await until(opens)
+                answer = await client.post(f"{address}/deciding/approvers", json={})
+                assert answer.status_code == status, answer.text
+                async with serve_governance(log.connection, governance):
+                    answer = await client.post(f"{address}/deciding/verdict", json={"signed": {"body": {}}})
+                    if role == "operator":
+                        assert answer.json() == {"approvers": []}
+                    else:
+                        assert (answer.status_code, answer.json()) == (403, answer.json() | refused)
+        await until(told)
+    assert requests == [("decide", False, Request(content={"signed": {"body": {}}}))]

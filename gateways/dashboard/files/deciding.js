@@ -64,6 +64,11 @@ async function make(button) {
   button.disabled = false;
 }
 
+async function watch() {
+  if (made && !document.hidden && !root.hasAttribute("data-decides")) await look();
+  setTimeout(watch, LOOK_EVERY_MS);
+}
+
 // -- the dialog
 
 function part(name) {
@@ -115,6 +120,8 @@ async function present(mine, notice) {
       + `base ${view.question.base}, arguments ${view.question.args_sha256.slice(0, 16)}`;
     part("who").textContent = `In the words of ${view.actor}, not of the desk`;
     part("words").textContent = [view.reason, ...view.effects_expected].join("\n");
+    await refuseOther(mine);
+    if (asked !== mine) return;
     say("");
     submitter().disabled = false;
   } catch (error) {
@@ -122,11 +129,15 @@ async function present(mine, notice) {
   }
 }
 
+// Throws unless the text on the page is the one whose hash is asked about.
+async function refuseOther({ question, proposal }) {
+  if (question.proposal === proposal && (await sha256(part("shown").textContent)) === question.shown_sha256) return;
+  throw new Error("Not signed: what this page shows is not what the desk asks about.");
+}
+
 async function signed(mine, reason) {
-  const { question, proposal, verdict } = mine;
-  if (question.proposal !== proposal || (await sha256(part("shown").textContent)) !== question.shown_sha256) {
-    throw new Error("Not signed: what this page shows is not what the desk asks about.");
-  }
+  await refuseOther(mine);
+  const { question, verdict } = mine;
   const { keyId, sign } = await approver();
   const body = { ...question, verdict, reason, key_id: await keyId(), signed_at_ns: `${Date.now()}000000` };
   const { bytes } = await post("body", body);
@@ -178,6 +189,5 @@ document.addEventListener("visibilitychange", () => document.hidden || look());
 new MutationObserver((_, observer) => {
   if (!document.querySelector("[data-browser-key]")) return;
   observer.disconnect();
-  look();
-  setInterval(() => made && !document.hidden && !root.hasAttribute("data-decides") && look(), LOOK_EVERY_MS);
+  look().then(watch);
 }).observe(root, { childList: true, subtree: true });
