@@ -15,7 +15,7 @@ from adapters.projection_store import ProjectionStore, Stretch
 from domain.errors import Conflict, Unavailable
 from domain.ports import END, Checkpoint
 from ops.projector import Projector
-from ops.rebuild import rebuild, verify
+from ops.rebuild import rebuild, rebuild_all, verify
 from projections import equity
 from projections.catalogue import READ_MODELS, fingerprint, schema
 from projections.projection import Folding, ReadModel
@@ -119,7 +119,7 @@ async def first_filled(pool: Any, store: ProjectionStore, model: ReadModel) -> s
 async def test_two_projectors_write_every_row_once(pool: Any, store: ProjectionStore) -> None:
     log = await ledgers.desk(commit=1)
     facts = Facts(log, "main")
-    await asyncio.gather(*(rebuild(facts, store, model) for model in MODELS))
+    await rebuild_all(facts, store, MODELS)
     await pool.execute(f"UPDATE {store.schema}.checkpoints SET fingerprint = fingerprint")
     async with projecting(facts, store) as one, projecting(facts, store) as other:
         await reached(one, EVENTS, ledgers.END)

@@ -134,6 +134,16 @@ def test_a_proposal_that_nothing_can_happen_to_any_more_is_not_remembered() -> N
     assert "p-waits" in memory.standing
 
 
+def test_a_changed_role_keeps_when_it_was_defined_and_a_retired_one_says_why() -> None:
+    scribe, codex = (row(agents.MODEL, "roles", governed(), name) for name in ("scribe", "codex"))
+    first = next(event for message in MESSAGES for event in message if event.type == "role_defined")
+    assert (scribe["defined_at_ns"], scribe["proposal"], scribe["purpose"]) == (
+        first.occurred_at_ns, "p-role-2", "Keeps the log short.",
+    )  # fmt: skip
+    assert scribe["changed_at_ns"] > scribe["defined_at_ns"]
+    assert (codex["retired"], codex["reason"], codex["proposal"]) == (True, "nobody asks it", "p-retire")
+
+
 # -- what is decided -----------------------------------------------------------------------------------------------
 
 
