@@ -30,7 +30,7 @@ _SMALL_ORDER_Y = frozenset({0, 1, _PRIME - 1, _ORDER_8_Y, _PRIME - _ORDER_8_Y})
 
 
 def _whole(value: object) -> object:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value[:20])) == value:
+    if isinstance(value, str) and value.isdigit() and str(int(value[:20])) == value:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
