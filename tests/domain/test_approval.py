@@ -19,13 +19,8 @@ from domain.approval import (
     to_sign,
     verify,
 )
-<<<<<<< HEAD
-from domain.errors import InvalidInput, Refused
-from tests.signing import EVE, JANA, MINUTE, NOW, OMAR, Key, body, question, signed
-=======
 from domain.errors import Refused
 from tests.signing import EVE, JANA, MINUTE, NOW, OMAR, body, question, signed
->>>>>>> g-keys
 
 ORDER = 2**252 + 27742317777372353535851937790883648493  # of the curve's group
 
@@ -52,15 +47,7 @@ CODES = {
 }  # fmt: skip
 
 
-<<<<<<< HEAD
-def with_large_ints(read: dict[str, Any]) -> Any:
-    return int(read[LARGE_INT]) if LARGE_INT in read else read
-
-
 def code_of(refused: pytest.ExceptionInfo[Refused]) -> str:
-=======
-def code_of(refused: pytest.ExceptionInfo[Refused]) -> str:
->>>>>>> g-keys
     return refused.value.code
 
 
@@ -215,86 +202,3 @@ def test_an_answer_after_the_expiry_is_refused(now: int, signed_at: int) -> None
     with pytest.raises(Refused) as refused:
         check_answer(body(signed_at_ns=NOW + signed_at), question(), NOW + now)
     assert code_of(refused) == "expired"
-<<<<<<< HEAD
-
-
-# --- keys that prove nothing
-
-
-def add(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    """Edwards addition, as RFC 8032 writes it."""
-    product = CURVE_D * a[0] * b[0] * a[1] * b[1] % PRIME
-    x = (a[0] * b[1] + a[1] * b[0]) * pow(1 + product, -1, PRIME)
-    y = (a[1] * b[1] + a[0] * b[0]) * pow(1 - product, -1, PRIME)
-    return x % PRIME, y % PRIME
-
-
-def times(factor: int, point: tuple[int, int]) -> tuple[int, int]:
-    result = (0, 1)
-    for bit in bin(factor)[2:]:
-        result = add(result, result)
-        if bit == "1":
-            result = add(result, point)
-    return result
-
-
-def points(y: int) -> list[tuple[int, int]]:
-    """The points with this y."""
-    square = (y * y - 1) * pow(CURVE_D * y * y + 1, -1, PRIME) % PRIME
-    x = pow(square, (PRIME + 3) // 8, PRIME)
-    if x * x % PRIME != square:
-        x = x * ROOT % PRIME
-    return [(x, y), (-x % PRIME, y)] if x * x % PRIME == square else []
-
-
-def torsion() -> set[tuple[int, int]]:
-    """The eight points of small order: what is left of any point, times the group's order."""
-    found = {times(ORDER, point) for y in range(2, 40) for point in points(y)}
-    assert len(found) == 8
-    assert all(times(8, point) == (0, 1) for point in found)
-    return found
-
-
-def test_every_key_of_small_order_is_refused_in_both_spellings() -> None:
-    for _, y in torsion():
-        for sign in (0, 1 << 255):
-            with pytest.raises(Refused) as refused:
-                refuse_weak((y | sign).to_bytes(32, "little"))
-            assert code_of(refused) == "weak_key"
-
-
-def test_a_signature_that_needs_no_key_passes_openssl_and_not_the_desk() -> None:
-    weak, made_up = (1).to_bytes(32, "little"), (1).to_bytes(32, "little") + bytes(32)
-    said = body(key_id=key_id(weak))
-    Ed25519PublicKey.from_public_bytes(weak).verify(made_up, to_sign(said))
-    with pytest.raises(Refused) as refused:
-        verify(Signed(body=said, signature=encoded(made_up)), weak)
-    assert code_of(refused) == "weak_key"
-
-
-@pytest.mark.parametrize("beyond", range(19))
-def test_a_key_has_one_spelling(beyond: int) -> None:
-    for sign in (0, 1 << 255):
-        with pytest.raises(Refused) as refused:
-            refuse_weak((PRIME + beyond | sign).to_bytes(32, "little"))
-        assert code_of(refused) == "weak_key"
-
-
-@pytest.mark.parametrize("length", [0, 31, 33, 64])
-def test_a_key_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(Refused) as refused:
-        refuse_weak(b"\x09" * length)
-    assert code_of(refused) == "weak_key"
-
-
-@given(st.integers(1, 2**256 - 1))
-def test_no_honest_key_is_called_weak(seed: int) -> None:
-    refuse_weak(Key(seed).public_key)
-
-
-def test_a_key_is_called_by_its_hash() -> None:
-    assert (
-        key_id(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")) == "21fe31dfa154a261"
-    )
-=======
->>>>>>> g-keys
