@@ -166,6 +166,15 @@ def test_tightening_a_limit_needs_no_signature_where_sizes_are_refused_either() 
         assert fields(REFUSED, changed(REFUSED, tighter)) == []
 
 
+def test_what_aims_even_higher_is_named_once() -> None:
+    assert fields(REFUSED, changed(REFUSED, {"sizing.risk_ppm": 30_000})) == ["sizing.risk_ppm"]
+
+
+def test_what_scales_fractional_sizes_says_nothing_about_fixed_ones() -> None:
+    fixed = changed(REFUSED, {"sizing.method": "fixed"})
+    assert fields(fixed, changed(fixed, {"sizing.by_confidence": True, "sizing.risk_ppm": 10_000})) == []
+
+
 def test_a_raise_hidden_among_many_tightenings_is_the_only_one_named() -> None:
     hidden = {
         "strategic.confidence_min_ppm": 900_000, "strategic.bar_age_max_ns": 301 * SECOND, "risk.positions_max": 1,

@@ -181,9 +181,15 @@ def test_an_order_up_to_the_limit_is_free_and_one_above_it_is_not() -> None:
 
 def test_a_stop_adds_a_limit_and_takes_none_away() -> None:
     assert judged(order(stop_nanos=1_090_000_000)) == []  # 90.00 of 100.00
+    assert judged(order(5_000, stop_nanos=1_080_000_000)) == []  # 100.00
     assert judged(order(stop_nanos=1_088_000_000)) == ["order.risk"]  # 108.00
     assert judged(order(90_000, stop_nanos=1_099_999_000)) == ["order.notional"]
     assert judged(order(90_000, stop_nanos=1_000_000_000)) == ["order.notional", "order.risk"]
+
+
+def test_risk_counts_from_where_the_order_would_enter() -> None:
+    assert judged(order(kind="limit", limit_nanos=1_050_000_000, stop_nanos=1_040_000_000)) == []
+    assert judged(order(kind="stop", trigger_nanos=1_110_000_000, stop_nanos=1_095_000_000)) == ["order.risk"]
 
 
 @pytest.mark.parametrize("missing", [None, 0, -1])
