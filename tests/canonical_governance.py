@@ -4,6 +4,8 @@ that it would be stored in; and the OPS events that governance writes. Golden fi
 Keys come from fixed seeds, so every signature is the same bytes.
 """
 
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +20,7 @@ from domain.approvers import ApproverEnrolled, ApproverEvent, ApproverRevoked, t
 from domain.commands import (
     ChangeGovernance,
     Command,
+    DeactivateStrategy,
     DefineRole,
     Publication,
     Publish,
@@ -174,8 +177,11 @@ class Story:
         )
         return Signed(body=body, signature=key.sign(verdict_to_sign(body)))
 
-    def apply(self, proposal: Proposal, *effects: Effect) -> None:
+    def apply(self, proposal: Proposal, *effects: Effect, changing: Callable[[], None] | None = None) -> None:
+        """What it changes of governance itself happens while it is applied."""
         self.happen(proposal, ProposalApplying, attempt=proposal.attempts + 1)
+        if changing:
+            changing()
         self.happen(proposal, ProposalApplied, effects=effects)
 
     # -- keys and tokens -----------------------------------------------------------------------------------------------
@@ -241,25 +247,28 @@ def _decisions(told: Story, constitution: Constitution) -> None:
         recorded, ProposalFailed, code="unavailable", reason="the repository is away",
         effects=(Effect(kind="commit", reference="c0ffee"),),
     )  # fmt: skip
-    told.happen(
-        constitution, DecisionRecorded, "session-lead", what=entry.what, context=entry.context,
+    record = partial(
+        told.happen, constitution, DecisionRecorded, "session-lead", what=entry.what, context=entry.context,
         reference=entry.reference, proposal=recorded.name,
     )  # fmt: skip
-    told.apply(recorded, Effect(kind="event", reference="constitution.main"))
+    told.apply(recorded, Effect(kind="event", reference="constitution.main"), changing=record)
     told.decide(told.draft("p-no", entry, actor="risk-architect"), ProposalRejected, EVA, said="too *narrow*")
     told.decide(told.draft("p-late", entry), ProposalExpired)
     told.decide(told.draft("p-own", entry), ProposalWithdrawn, actor="session-lead", reason="it is not needed")
     tighter = POLICY.model_copy(update={"version": 2, "pending_max_per_agent": 3})
-    cleared = told.draft("p-tighter", ChangeGovernance(policy=tighter), widens=())
+    cleared = told.draft("p-stop", DeactivateStrategy(desk="main", strategy="ema_cross"), widens=())
     told.decide(cleared, ProposalCleared)
-    told.happen(constitution, GovernanceChanged, policy=tighter, proposal=cleared.name)
-    told.apply(cleared, Effect(kind="event", reference="constitution.main"))
+    told.apply(cleared, Effect(kind="instruction", reference="tape:12"))
+    change = told.draft("p-tighter", ChangeGovernance(policy=tighter))
+    told.decide(change, ProposalApproved, JAN)
+    changing = partial(told.happen, constitution, GovernanceChanged, policy=tighter, proposal=change.name)
+    told.apply(change, Effect(kind="event", reference="constitution.main"), changing=changing)
     back = told.draft(
-        "p-back", ChangeGovernance(policy=POLICY.model_copy(update={"version": 3})), rolls_back=cleared.name
+        "p-back", ChangeGovernance(policy=POLICY.model_copy(update={"version": 3})), rolls_back=change.name
     )
     told.decide(back, ProposalApproved, JAN)
     told.apply(back, Effect(kind="event", reference="constitution.main"))
-    told.happen(cleared, ProposalRolledBack, by=back.name)
+    told.happen(change, ProposalRolledBack, by=back.name)
 
 
 def _start(told: Story, name: str, **content: Any) -> Run:
@@ -306,13 +315,15 @@ def _roles(told: Story, constitution: Constitution) -> None:
         defined = role.model_copy(update={"purpose": purpose})
         proposal = told.draft(name, DefineRole(role=defined), run=run.name)
         told.decide(proposal, ProposalApproved, JAN)
-        told.happen(told.of(RoleRecord, "scribe"), RoleDefined, "session-lead", role=defined, proposal=name)
-        told.apply(proposal, Effect(kind="event", reference="agent.scribe"))
+        scribe = told.of(RoleRecord, "scribe")
+        defining = partial(told.happen, scribe, RoleDefined, "session-lead", role=defined, proposal=name)
+        told.apply(proposal, Effect(kind="event", reference="agent.scribe"), changing=defining)
     told.happen(run, GovernanceUpdated, actor="session-lead", mode="analysis", reference="c0ffee")
     retired = told.draft("p-retire", RetireRole(role="codex", reason="nobody asks it"))
     told.decide(retired, ProposalApproved, EVA)
-    told.happen(told.of(RoleRecord, "codex"), RoleRetired, "session-lead", reason="nobody asks it", proposal="p-retire")
-    told.apply(retired, Effect(kind="event", reference="agent.codex"))
+    codex = told.of(RoleRecord, "codex")
+    retiring = partial(told.happen, codex, RoleRetired, "session-lead", reason="nobody asks it", proposal="p-retire")
+    told.apply(retired, Effect(kind="event", reference="agent.codex"), changing=retiring)
 
 
 MESSAGES: list[tuple[Said, ...]] = story().messages

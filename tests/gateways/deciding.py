@@ -23,7 +23,7 @@ class Deciding(Governed):
     def __init__(self, log: Log) -> None:
         super().__init__(log)
         self.refused: list[CommandRefused] = []
-        self.governor = Governor(self.gate, cast(Workflows, None), self.refused.append)
+        self.governor = Governor(self.gate, cast(Workflows, None), self.log, self.refused.append, cast(Any, None))
 
     def clock(self) -> int:
         return time.time_ns()
