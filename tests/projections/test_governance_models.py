@@ -25,18 +25,25 @@ from tests.projections.stored import ops
 MODELS = (proposals.MODEL, agents.MODEL, workflow_runs.MODEL, decision_log.MODEL)
 
 
-def governance(messages: Sequence[Sequence[Said]]) -> Governance:
-    """What holds behind these messages: what cannot stand where it does is nobody's decision."""
-    state = Governance()
+def folded(messages: Sequence[Sequence[Said]]) -> tuple[Governance, list[tuple[Said, ...]]]:
+    """What holds behind these messages, and what of each is believed: what cannot stand where it does is nobody's
+    decision, and no fact."""
+    state, believed = Governance(), list[tuple[Said, ...]]()
     for sequence, message in enumerate(messages, 1):
+        taken: list[Said] = []
         for event in message:
-            if isinstance(event, TokenCreated | TokenRevoked):
-                continue
-            try:
-                state.take(sequence, event)
-            except (OriginatorIDError, OriginatorVersionError, DeskError):
-                continue
-    return state
+            if not isinstance(event, TokenCreated | TokenRevoked):
+                try:
+                    state.take(sequence, event)
+                except (OriginatorIDError, OriginatorVersionError, DeskError):
+                    continue
+            taken.append(event)
+        believed.append(tuple(taken))
+    return state, believed
+
+
+def governance(messages: Sequence[Sequence[Said]]) -> Governance:
+    return folded(messages)[0]
 
 
 def expected(state: Governance) -> dict[str, Any]:
@@ -102,8 +109,9 @@ _KINDS = st.sampled_from(["lose", "double", "keep", "keep", "keep", "keep"])
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_KINDS, min_size=len(MESSAGES), max_size=len(MESSAGES)), st.integers(0, 2 * len(MESSAGES)))
 def test_what_cannot_stand_where_it_does_is_shown_no_more_than_governance_holds_it(fates: list[str], at: int) -> None:
-    heard = [m for m, fate in zip(MESSAGES, fates, strict=True) for m in [m] * {"lose": 0, "double": 2}.get(fate, 1)]
-    assert told(heard, at) == expected(governance(heard[:at]))
+    told_to = [m for m, fate in zip(MESSAGES, fates, strict=True) for m in [m] * {"lose": 0, "double": 2}.get(fate, 1)]
+    heard = folded(told_to)[1]
+    assert told(heard, at) == expected(governance(told_to[:at]))
     for model in MODELS:
         for table in (t for fold in model.folds if fold.source == "governance" for t in fold.tables):
             facts = governed(heard)
