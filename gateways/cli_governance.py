@@ -389,7 +389,13 @@ def agents(context: typer.Context, as_json: JsonOption = False) -> None:
     found = await_result(_operations(context).governance("ask", {"about": "roles"}), as_json=as_json)
     shown = ("name", "level", "purpose", "workflows", "capabilities")
     rows = found["roles"]
-    print_rows("Roles", rows if as_json else [{name: row[name] for name in shown} for row in rows], as_json=as_json)
+    print_rows(
+        "Roles", rows if as_json else [{name: _listed(row[name]) for name in shown} for row in rows], as_json=as_json
+    )
+
+
+def _listed(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list | tuple) else value
 
 
 def _operations(context: typer.Context, desk: str | None = None) -> GovernanceOperations:
