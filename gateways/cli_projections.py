@@ -105,7 +105,7 @@ def documents(
     desk: DeskOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write AKTUELLER_STAND.md and DECISION_LOG.md, of now or of any moment of the past."""
+    """Write AKTUELLER_STAND.md, DECISION_LOG.md and AGENTS.md, of now or of any moment of the past."""
     asked = asked_moment(as_of, market_time, recorded_time)
     with Progress() as progress:
         report = await_result(_operations(context, desk).documents(folder, asked, progress), as_json=as_json)
