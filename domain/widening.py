@@ -254,7 +254,9 @@ def _risk_widens(order: OrderRequested, entry: int, rate: int, riskiest: int, fa
     allowed = int(facts.equity_nanos or 0) * riskiest // PPM
     if risk <= allowed:
         return []
-    sentence = f"the order may lose more than {percent(riskiest)} of equity at its stop, the most that needs no signature"
+    sentence = (
+        f"the order may lose more than {percent(riskiest)} of equity at its stop, the most that needs no signature"
+    )
     return [Widening("order.risk", allowed, risk, sentence)]
 
 

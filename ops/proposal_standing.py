@@ -21,7 +21,7 @@ from domain.commands import (
     RetireRole,
     instruction_of,
 )
-from domain.documents import Documents
+from domain.documents import Documents, checked_branch, checked_title, commit_message, content_of, marked, path_of
 from domain.engine import prepare
 from domain.errors import InvalidInput, Refused
 from domain.gate import Standing
@@ -101,7 +101,8 @@ class Standings:
 
     async def _published(self, publication: Publication, before: Before) -> tuple[Before, dict[str, str]]:
         """The documents as they stand on the main branch, and what the publication changes. Raises Refused when they
-        are not what it was made from."""
+        are not what it was made from, InvalidInput for what could never be published."""
+        _refuse_unpublishable(publication)
         stands = await self.refuse_moved(publication)
         diffs = {name: await self._documents.diff(name, text) for name, text in publication.documents.items()}
         return before.model_copy(update={"documents": stands}), diffs
@@ -115,6 +116,19 @@ class Standings:
             if publication.before.get(name, "") != stands[name]:
                 raise Refused("stale", f"document {name} has changed since this was drafted; draft it from what stands")
         return stands
+
+
+def _refuse_unpublishable(publication: Publication) -> None:
+    """What the repository or the forge would refuse is refused before anybody signs it. Raises InvalidInput."""
+    for name, text in publication.documents.items():
+        path_of(name)
+        content_of(name, text)
+    if publication.branch:
+        checked_branch(publication.branch)
+    commit_message(publication.message, "draft")
+    if request := publication.pull_request:
+        checked_title(request.title)
+        marked("pull-request", request.body, "draft")
 
 
 def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape) -> Found:
