@@ -227,7 +227,8 @@ def order_widens(order: OrderRequested, limits: GovernancePolicy, facts: OrderFa
     """What needs a signature in an order that an agent asks for: its value, and with a stop also what it loses there.
 
     Reaching a limit is within it. The price is the highest that the order names or the market has, so a limit far away
-    makes no order look small; amounts are rounded up.
+    makes no order look small; amounts are rounded up. The sentences name the limits alone: they are signed, and what
+    the order is worth moves with every tick.
     """
     largest, riskiest = limits.order_notional_max_nanos, limits.order_risk_max_ppm
     if largest is None and riskiest is None:
@@ -237,7 +238,7 @@ def order_widens(order: OrderRequested, limits: GovernancePolicy, facts: OrderFa
     price, rate, found = int(facts.price_nanos or 0), int(facts.rate_nanos or 0), []
     value = _account_money(order.quantity_nanos, max(price, order.limit_nanos, order.trigger_nanos), rate)
     if largest is not None and value > largest:
-        sentence = f"the order is worth {money(value)}, above {money(largest)} that need no signature"
+        sentence = f"the order is worth more than {money(largest)}, the most that needs no signature"
         found.append(Widening("order.notional", largest, value, sentence))
     if order.stop_nanos and riskiest is not None:
         found += _risk_widens(order, order.limit_nanos or order.trigger_nanos or price, rate, riskiest, facts)
@@ -253,7 +254,9 @@ def _risk_widens(order: OrderRequested, entry: int, rate: int, riskiest: int, fa
     allowed = int(facts.equity_nanos or 0) * riskiest // PPM
     if risk <= allowed:
         return []
-    sentence = f"the order may lose {money(risk)} at its stop, above {money(allowed)} that need no signature"
+    sentence = (
+        f"the order may lose more than {percent(riskiest)} of equity at its stop, the most that needs no signature"
+    )
     return [Widening("order.risk", allowed, risk, sentence)]
 
 

@@ -18,7 +18,7 @@ from adapters.tape_log import StoredTape
 from domain.engine import prepare
 from domain.errors import InvalidInput, Unavailable
 from domain.events import InstructionApplied, InstructionRefused
-from domain.instructions import Instruction, OrderRequested, StrategyActivated
+from domain.instructions import Instruction, OrderRequested, StrategyActivated, TradingResumed
 from domain.instruments import instrument_for
 from domain.tape import position
 from gateways.halt_latch import HaltLatch
@@ -140,7 +140,7 @@ async def _instruct_resting(
     log: JetStreamLog, desk: str, instruction: Instruction, latch: HaltLatch
 ) -> tuple[int, bool]:
     """Write it as the desk's own services would, in their place; the ordinal, and whether it is decided on. A halt that
-    waits goes first, as it was said first."""
+    waits goes first, as it was said first; a resume would end it before anybody was shown what it says."""
     tape = StoredTape(log, desk)
     async with AsyncExitStack() as places:
         await places.enter_async_context(only_one(log.connection, desk, "ws"))
@@ -150,7 +150,10 @@ async def _instruct_resting(
         async with Sequencer.open(tape) as sequencer:
             if not sequencer.standing.engine:
                 raise InvalidInput(f"tape {desk!r} is a dataset, no desk decides on it; `cdb tapes` lists the tapes")
-        await put_latched(tape, latch)
+        if isinstance(instruction, TradingResumed):
+            _refuse_latched(desk, latch)
+        else:
+            await put_latched(tape, latch)
         async with Sequencer.open(tape) as sequencer:
             ordinal = await sequencer.submit(instruction)
         if await is_running(log.connection, desk, "core"):
@@ -158,6 +161,14 @@ async def _instruct_resting(
         await places.enter_async_context(only_one(log.connection, desk, "core"))
         await Core(log, desk, tape).run(until=ordinal)
     return ordinal, True
+
+
+def _refuse_latched(desk: str, latch: HaltLatch) -> None:
+    if waiting := latch.pending():
+        raise InvalidInput(
+            f"desk {desk} is not resumed while a halt waits in {latch.path} ({waiting.actor}: {waiting.reason}): start "
+            "the desk (`cdb up`), which records it, then `cdb resume` asks anew and shows it"
+        )
 
 
 async def _answer(log: JetStreamLog, desk: str, instruction_id: str) -> Outcome:

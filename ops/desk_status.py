@@ -23,7 +23,7 @@ from domain.money import PPM
 from domain.objectives import OUTCOMES
 from domain.operations import OPS_EVENT, ServiceFailed
 from domain.orders import PURPOSES, STATES, STOP_EXIT, TARGET_EXIT, TIMES_IN_FORCE, TYPES
-from domain.ports import Log
+from domain.ports import Log, Recorded
 from domain.snapshot import restore
 from domain.tape import Block, position, utc
 from gateways.asked_moment import NOW, Asked
@@ -164,10 +164,26 @@ def _fold(engine: Engine, message: Block | Instructed, until: int) -> None:
 async def _halt(reader: LedgerReader, tape: StoredTape, ledger_end: int) -> dict[str, Any] | None:
     """What halted the desk last, with who said so and why; None when the ledger does not have it yet."""
     found = await reader.newest(0, ledger_end, 1, _halts)
-    if not found:
-        return None
-    event = reader.event(found[0])
+    return await _halt_row(reader, tape, found[0]) if found else None
+
+
+async def halts_since_resumed(log: Log, desk: str, most: int) -> tuple[list[dict[str, Any]], int]:
+    """What halted the desk since it was resumed last, of that the newest `most` in order; and how many there are."""
+    tape, reader, found = StoredTape(log, desk), LedgerReader(log, desk), list[Recorded]()
+    end = await reader.end()
+    resumed = await reader.newest(0, end, 1, _resumes)
+    async with aclosing(reader.between(resumed[0].number if resumed else 0, end)) as pages:
+        found += [line async for page in pages for line in page if _halts(line.line)]
+    return [await _halt_row(reader, tape, line) for line in found[-most:]], len(found)
+
+
+async def _halt_row(reader: LedgerReader, tape: StoredTape, recorded: Recorded) -> dict[str, Any]:
+    event = reader.event(recorded)
     return event_row(event, reader.desk) | await _said(tape, event)
+
+
+def _resumes(line: bytes) -> bool:
+    return b'"type":"instruction_applied"' in line and b'"kind":"trading_resumed"' in line
 
 
 def _halts(line: bytes) -> bool:

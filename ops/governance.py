@@ -232,7 +232,7 @@ async def open_governor(
         events = await stack.enter_async_context(OpsLog.open(store))
         documents = open_documents(settings)
         forge = open_forge(settings)
-        gate = Gatekeeper(store, Standings(store, documents), Effects(settings, store, documents, forge))
+        gate = Gatekeeper(store, Standings(settings, store, documents), Effects(settings, store, documents, forge))
         await gate.open(settings.environment)
         background = await stack.enter_async_context(open_background(patience_s))
         workflows = Workflows(gate, kinds(settings, gate, store, documents, forge, background))

@@ -21,7 +21,7 @@ from domain.commands import (
     RetireRole,
     instruction_of,
 )
-from domain.documents import Documents
+from domain.documents import Documents, checked_branch, checked_title, commit_message, content_of, marked, path_of
 from domain.engine import prepare
 from domain.errors import InvalidInput, Refused
 from domain.gate import Standing
@@ -29,11 +29,15 @@ from domain.governance import Governance
 from domain.instruments import NANOS
 from domain.market import convert, rate_is_known
 from domain.proposal import Before, StrategyBefore
+from gateways.halt_latch import HaltLatch
 from gateways.standing import Standing as OnTheTape
 from gateways.standing import read_standing
 from ops.control import refuse_impossible
-from ops.desk_status import engine_at, state_of
+from ops.desk_status import engine_at, halts_since_resumed, state_of
 from ops.moments import Moments
+from ops.settings import Settings
+
+HALTS_SHOWN = 20
 
 Found = tuple[Before, Mapping[str, Any]]  # what stood, and of it what is replaced
 
@@ -42,8 +46,8 @@ class Standings:
     """Gathers for every command. Raises InvalidInput for one that nothing could carry out, Refused for one that the
     documents have moved under."""
 
-    def __init__(self, store: JetStreamLog, documents: Documents) -> None:
-        self._store, self._documents = store, documents
+    def __init__(self, settings: Settings, store: JetStreamLog, documents: Documents) -> None:
+        self._settings, self._store, self._documents = settings, store, documents
 
     async def of(self, command: Command, governance: Governance) -> Standing:
         """What stands now."""
@@ -78,12 +82,17 @@ class Standings:
                 return await self._worth(command), {}
 
     async def _halts(self, desk: str) -> tuple[str, ...]:
+        """All that a resume would end, and what waits to halt the desk. Raises InvalidInput when there is neither."""
         state = await state_of(self._store, desk)
+        waiting = HaltLatch(self._settings.data_dir / "halts", desk).pending()
+        latched = (f"{waiting.actor}: {waiting.reason} (latched, not recorded yet: {waiting.id})",) if waiting else ()
         if not state["halted"]:
-            raise InvalidInput(f"desk {desk} is not halted, there is nothing to resume")
-        halt = state["halt"] or {}
-        said = halt.get("reason") or halt.get("says") or halt.get("limit") or "the ledger does not say why yet"
-        return (f"{halt.get('actor') or 'engine'}: {said} ({halt.get('id', 'no place')})",)
+            if not latched:
+                raise InvalidInput(f"desk {desk} is not halted, there is nothing to resume")
+            return latched
+        rows, count = await halts_since_resumed(self._store, desk, HALTS_SHOWN)
+        earlier = (f"{count - len(rows)} halts before these; `cdb events` lists them",) if count > len(rows) else ()
+        return (*earlier, *(map(_why, rows or [{}])), *latched)
 
     async def _worth(self, command: PlaceOrder) -> Before:
         """What is known of the order's worth now: with no quote, and for a currency without a rate, nothing."""
@@ -101,7 +110,8 @@ class Standings:
 
     async def _published(self, publication: Publication, before: Before) -> tuple[Before, dict[str, str]]:
         """The documents as they stand on the main branch, and what the publication changes. Raises Refused when they
-        are not what it was made from."""
+        are not what it was made from, InvalidInput for what could never be published."""
+        _refuse_unpublishable(publication)
         stands = await self.refuse_moved(publication)
         diffs = {name: await self._documents.diff(name, text) for name, text in publication.documents.items()}
         return before.model_copy(update={"documents": stands}), diffs
@@ -115,6 +125,24 @@ class Standings:
             if publication.before.get(name, "") != stands[name]:
                 raise Refused("stale", f"document {name} has changed since this was drafted; draft it from what stands")
         return stands
+
+
+def _why(halt: Mapping[str, Any]) -> str:
+    said = halt.get("reason") or halt.get("says") or halt.get("limit") or "the ledger does not say why yet"
+    return f"{halt.get('actor') or 'engine'}: {said} ({halt.get('id', 'no place')})"
+
+
+def _refuse_unpublishable(publication: Publication) -> None:
+    """What the repository or the forge would refuse is refused before anybody signs it. Raises InvalidInput."""
+    for name, text in publication.documents.items():
+        path_of(name)
+        content_of(name, text)
+    if publication.branch:
+        checked_branch(publication.branch)
+    commit_message(publication.message, "draft")
+    if request := publication.pull_request:
+        checked_title(request.title)
+        marked("pull-request", request.body, "draft")
 
 
 def _strategy(command: ActivateStrategy | DeactivateStrategy, stands: OnTheTape) -> Found:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from adapters.tape_log import StoredTape
 from domain.account import equity_of
+from domain.directions import Widening
 from domain.engine import ENGINE, Engine, prepare
 from domain.errors import InvalidInput, Refused
 from domain.events import FillBooked, LedgerEvent, SignalAssessed
@@ -216,22 +217,28 @@ async def _make_stand(plan: Plan, activations: list[Activation], sequencer: Sequ
 
 
 def refuse_widening(standing: Standing, policy: Policy | None, strategies: Iterable[Activation]) -> None:
-    """Raises Refused for a start that would widen what stands. A desk's first policy is its own affair, and so is an
-    instrument that a feed brings for the first time."""
+    """Raises Refused for a start that would widen what stands."""
+    if widens := start_widens(standing, policy, strategies):
+        raise Refused(
+            "unsigned",
+            f"this start would widen risk, which approvers decide: {widens[0].sentence}; `cdb propose` asks them, then "
+            "start without this choice",
+        )
+
+
+def start_widens(standing: Standing, policy: Policy | None, strategies: Iterable[Activation]) -> list[Widening]:
+    """What a start would widen of what stands. A desk's first policy is its own affair, and so is an instrument that a
+    feed brings for the first time. Raises UnknownStrategy, InvalidInput for parameters that no activation could have.
+    """
     if standing.policy is None:
-        return
+        return []
     widens = policy_widens(standing.policy, policy) if policy else []
     for wanted in strategies:
         stood = standing.strategies.get(wanted.strategy)
         known = tuple(symbol for symbol in wanted.symbols if symbol in standing.instruments)
         after = wanted._replace(symbols=known or wanted.symbols)
         widens += strategy_widens(stood.as_instruction() if stood else None, after.as_instruction(), standing.policy)
-    if widens:
-        raise Refused(
-            "unsigned",
-            f"this start would widen risk, which approvers decide: {widens[0].sentence}; `cdb propose` asks them, then "
-            "start without this choice",
-        )
+    return widens
 
 
 def _strategies_of(plan: Plan, activations: list[Activation], standing: Standing) -> list[Activation]:

@@ -22,7 +22,7 @@ from ops.ledger_rows import on_tape
 from ops.older_engine import NoEngine
 from ops.reexecution import Reexecution, start
 from ops.takeover import kept_state
-from ops.verify_governance import GATED, Proof, prove
+from ops.verify_governance import Proof, is_walked, prove
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ async def verify(
             await check.end()
         except TapeBroken as error:
             check.stop(str(error))
-    check.result.governance = await prove(log, desk, check.gated)
+    check.result.governance = await prove(log, desk, check.walked)
     return check.result
 
 
@@ -117,7 +117,7 @@ class _Check:
     def __init__(self, log: Log, desk: str, engines: Path | None, recorded: ByNumber, stack: AsyncExitStack) -> None:
         self.result = Verification()
         self.ledger_end = 0
-        self.gated: list[Instructed] = []
+        self.walked: list[Instructed] = []
         self._log, self._desk, self._engines, self._recorded, self._stack = log, desk, engines, recorded, stack
         self._was_durable = 0  # events up to this number were in the ledger once
         self._number = 0  # events up to this one are accounted for
@@ -147,8 +147,8 @@ class _Check:
         if isinstance(message, Instructed):
             if isinstance(message.instruction, EngineActivated):
                 await self._activated(message.instruction.engine)
-            elif message.instruction.kind in GATED:
-                self.gated.append(message)
+            elif is_walked(message.instruction):
+                self.walked.append(message)
         if self._engine:
             try:
                 lines = await self._engine.fold(message)

@@ -175,8 +175,20 @@ def test_an_order_up_to_the_limit_is_free_and_one_above_it_is_not() -> None:
     exact = LIMITS.model_copy(update={"order_notional_max_nanos": 9_900 * NANO})
     assert judged(order(), exact) == []
     (only,) = order_widens(order("9000.000000001"), exact, FACTS)
-    assert only.sentence == "the order is worth 9,900.00, above 9,900.00 that need no signature"
+    assert only.sentence == "the order is worth more than 9,900.00, the most that needs no signature"
     assert (only.before, only.after) == (9_900 * NANO, 9_900 * NANO + 2)  # rounded up
+
+
+def test_what_is_signed_of_an_order_above_its_limits_does_not_move_with_the_market() -> None:
+    asked = order(90_000, stop_nanos=1_000_000_000)
+    first, moved = (
+        [widening.sentence for widening in order_widens(asked, LIMITS, facts)]
+        for facts in (FACTS, OrderFacts(1_100_010_000, 1_000_010_000, 99_000 * NANO))
+    )
+    assert first == moved == [
+        "the order is worth more than 10,000.00, the most that needs no signature",
+        "the order may lose more than 0.1 % of equity at its stop, the most that needs no signature",
+    ]  # fmt: skip
 
 
 def test_a_stop_adds_a_limit_and_takes_none_away() -> None:

@@ -68,7 +68,7 @@ class Governed:
         settings = load(data_dir=folder)
         self.gate = Gatekeeper(
             stream,
-            Standings(stream, self.documents),
+            Standings(settings, stream, self.documents),
             Effects(settings, stream, self.documents, self.forge),
             now_ns=self._tick,
         )

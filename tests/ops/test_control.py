@@ -14,11 +14,14 @@ from pydantic import ValidationError
 
 from adapters import processes
 from adapters.commands import serve_commands
+from adapters.documents import GitDocuments, own_repository
 from adapters.jetstream import JetStreamLog
 from adapters.nats_server import NatsServer
 from adapters.progress import only_one
 from adapters.tape_log import StoredTape
+from domain.commands import Resume
 from domain.errors import Conflict, DeskError, InvalidInput, Unavailable, UnknownInstrument, UnknownStrategy
+from domain.governance import Governance
 from domain.instructions import (
     CalendarImported,
     CancelRequested,
@@ -34,9 +37,10 @@ from ops import halting
 from ops.control import ANSWER_S, Outcome, instruct, order_requested, refuse_impossible, said
 from ops.datasets import ingest
 from ops.desk import Desk
+from ops.proposal_standing import Standings
 from ops.services import DeskServices
-from ops.session import Plan, StrategyChoice, run_session
-from ops.settings import Settings
+from ops.session import Plan, StrategyChoice, put_latched, run_session
+from ops.settings import Settings, load
 from ops.verify import verify
 from tests import canonical, logs
 from tests.canonical import file_set
@@ -207,15 +211,48 @@ async def test_a_halt_is_nothing_that_another_process_writes_for_a_desk_that_res
         await instruct(log, "mistyped", said(TradingHalted, reason="x"), latch, also_resting=False)
 
 
-async def test_a_latched_halt_was_said_before_the_resume_that_follows(
+async def test_a_latched_halt_was_said_before_the_order_that_follows(
     log: JetStreamLog, desk: str, latch: HaltLatch
 ) -> None:
     await rested(log, desk)
     latch.set("tester", "stop")
-    assert (await instruct(log, desk, said(TradingResumed, reason="go on"), latch)).applied
+    assert (await instruct(log, desk, order_requested(ORDER), latch)).applied
     assert latch.pending() is None
     kinds = [message.instruction.kind for message in await instructions(log, desk)]
-    assert kinds[-2:] == ["trading_halted", "trading_resumed"]
+    assert kinds[-2:] == ["trading_halted", "order_requested"]
+
+
+async def test_no_resume_ends_a_halt_that_waits_in_the_latch(log: JetStreamLog, desk: str, latch: HaltLatch) -> None:
+    await rested(log, desk)
+    before = await instructions(log, desk)
+    latch.set("tester", "the feed is wrong")
+    resume = said(TradingResumed, reason="go on")
+    with pytest.raises(InvalidInput, match=r"tester: the feed is wrong.*: start the desk .`cdb up`., which records it"):
+        await instruct(log, desk, resume, latch)
+    assert latch.pending() is not None
+    assert await instructions(log, desk) == before
+    await put_latched(StoredTape(log, desk), latch)
+    assert (await instruct(log, desk, resume, latch)).applied
+
+
+async def test_a_resume_shows_every_halt_that_it_ends_and_the_one_that_waits(
+    log: JetStreamLog, desk: str, latch: HaltLatch, tmp_path: Path
+) -> None:
+    await rested(log, desk)
+    for instruction in (
+        said(TradingHalted, reason="long ended"),
+        said(TradingResumed, reason="go on"),
+        said(TradingHalted, reason="first"),
+        said(TradingHalted, reason="second"),
+    ):
+        assert (await instruct(log, desk, instruction, latch)).applied
+    HaltLatch(tmp_path / "halts", desk).set("ann", "third")
+    standings = Standings(load(data_dir=tmp_path), log, GitDocuments(own_repository(tmp_path / "documents")))
+    resume = Resume(desk=desk, reason="all is mended")
+    stands = await standings.of(resume, Governance())
+    me = getpass.getuser()
+    assert [halt.partition(" (")[0] for halt in stands.before.halts] == [f"{me}: first", f"{me}: second", "ann: third"]
+    assert "latched, not recorded yet" in stands.before.halts[-1]
 
 
 async def test_a_desk_without_a_tape_and_a_dataset_take_no_instruction(

@@ -18,6 +18,7 @@ from domain.snapshot import save
 from domain.tape import TICK
 from ops.verify import Divergence, Span, Verification
 from ops.verify import verify as verify_desk
+from ops.verify_governance import Proof
 from tests import canonical, logs
 from tests.ops.desks import DESK, LAST, LEDGER, SCRIPT, decide, write_tape
 
@@ -84,7 +85,10 @@ async def test_a_good_desk_has_no_divergence(any_log: Log) -> None:
     await decide(any_log, desk=desk)
     told: list[tuple[int, int]] = []
     found = await verify(any_log, desk, progress=lambda done, total: told.append((done, total)))
-    assert found == Verification(checked=len(LEDGER), records=LAST, engines=[Span(ENGINE, 1, LAST, "this build")])
+    assert found == Verification(
+        checked=len(LEDGER), records=LAST, engines=[Span(ENGINE, 1, LAST, "this build")],
+        governance=Proof(before_governance=4),
+    )  # fmt: skip
     assert found.passed
     assert told[-1] == (LAST, LAST)
 

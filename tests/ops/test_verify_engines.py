@@ -23,6 +23,7 @@ from domain.ports import Append, LedgerEnd, Log, Message, Recorded
 from ops.takeover import kept_state
 from ops.verify import Span, Verification
 from ops.verify import verify as verify_desk
+from ops.verify_governance import Proof
 from tests import canonical, logs
 from tests.ops.desks import DESK, ledger, write_tape
 from tests.ops.wheels import MORE, OLD, OLD_LAST, OLD_SCRIPT, TAPE, WHEEL, two_engines, wheel
@@ -31,7 +32,8 @@ KEPT = kept_subject(DESK, ENGINE)
 LAST = OLD_LAST + 1 + canonical.length(MORE)
 NOT_HERE = f"engine {OLD} is not in this build; give --engines DIR with its wheel"
 CONFIDENT = ("domain/signals/ema_cross.py", "price, price, 0, 0, 1_000_000", "price, price, 0, 0, 999_999")
-OLD_SPAN, NEW_SPAN = Span(OLD, 1, OLD_LAST, WHEEL.name), Span(ENGINE, OLD_LAST + 1, LAST, "this build")
+OLD_SPAN, UNGOVERNED = Proof(before_governance=2)
+NEW_SPAN = Span(OLD, 1, OLD_LAST, WHEEL.name), Span(ENGINE, OLD_LAST + 1, LAST, "this build")
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +112,9 @@ def changed(lines: list[bytes], number: int) -> list[bytes]:
 async def test_both_spans_are_re_executed_by_their_own_engine(
     log: MemoryLog, engines: Path, lines: list[bytes]
 ) -> None:
-    assert await verify(log, engines) == Verification(checked=len(lines), records=LAST, engines=[OLD_SPAN, NEW_SPAN])
+    assert await verify(log, engines) == Verification(
+        checked=len(lines), records=LAST, engines=[OLD_SPAN, NEW_SPAN], governance=UNGOVERNED
+    )
 
 
 async def test_without_its_wheel_a_span_is_unverifiable_and_the_next_one_is_checked(
@@ -123,6 +127,7 @@ async def test_without_its_wheel_a_span_is_unverifiable_and_the_next_one_is_chec
         records=LAST,
         problem=f"events 1 to {old:,} were not re-executed: {NOT_HERE}",
         engines=[Span(OLD, 1, OLD_LAST, None), NEW_SPAN],
+        governance=UNGOVERNED,
     )
     assert old > 10
     assert len(lines) > old + 5
@@ -314,4 +319,5 @@ async def test_a_tape_that_never_activated_an_engine_of_this_build_is_unverifiab
         records=OLD_LAST,
         problem=f"events 1 to 2 were not re-executed: {NOT_HERE}",
         engines=[Span(OLD, 1, OLD_LAST, None)],
+        governance=UNGOVERNED,
     )
