@@ -14,7 +14,7 @@ from gateways import passphrase
 from gateways.cli import DeskOption, JsonOption, app, await_result
 from gateways.governing import Answer
 from gateways.shown_proposal import print_proposal, refuse_other
-from gateways.terminal import err, out, print_json, print_rows, said
+from gateways.terminal import err, in_cell, out, print_json, print_rows, said
 
 
 class GovernanceOperations(Protocol):
@@ -61,7 +61,8 @@ def pending(context: typer.Context, as_json: JsonOption = False) -> None:
     found = await_result(_operations(context).governance("ask", {"about": "pending"}), as_json=as_json)
     shown = ("proposal", "title", "actor", "waiting_s", "expires_at", "taint")
     rows = found["proposals"]
-    print_rows("Pending", rows if as_json else [{name: row[name] for name in shown} for row in rows], as_json=as_json)
+    listed = [{name: row[name] for name in shown} | {"title": in_cell(row["title"])} for row in rows]
+    print_rows("Pending", rows if as_json else listed, as_json=as_json)
     if not rows and not as_json:
         err.print("Nothing waits for a decision.", style="dim")
 

@@ -60,6 +60,11 @@ def said(text: str) -> Text:
     return Text("\n".join(visible(line) for line in text.split("\n")))
 
 
+def in_cell(text: str) -> str:
+    """Such text in a cell of `print_rows`, where markup counts."""
+    return escape(visible(text))
+
+
 def print_json(row: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
     sys.stdout.flush()
