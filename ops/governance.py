@@ -83,7 +83,7 @@ class Governor:
         }
 
     async def handle(self, command: str, from_agent: bool, request: Request) -> Content:
-        """The answer. A refusal is recorded and raised, and so is a command that cannot be what it must be. Raises Refused,
+        """The answer. A refusal is recorded and raised, and so is what is no valid command. Raises Refused,
         InvalidInput, Unavailable."""
         name = request.actor or who()
         try:
