@@ -76,6 +76,11 @@ def shown_of(draft: ProposalDrafted, standing: Standing, governance: GovernanceP
     )
 
 
+def refuse_unpermitted_draft(draft: Draft, actor: Actor) -> None:
+    """Raises Refused when this actor may not draft this: asked before anything is gathered for it."""
+    refuse_unpermitted(actor, "order" if draft.command.name == "place_order" else "draft")
+
+
 def drafted(
     governance: Governance, draft: Draft, actor: Actor, standing: Standing, now_ns: int, nonce: str
 ) -> tuple[str, list[Event]]:
@@ -83,7 +88,7 @@ def drafted(
 
     `cleared` at once when nothing in it needs a signature.
     """
-    refuse_unpermitted(actor, "order" if draft.command.name == "place_order" else "draft")
+    refuse_unpermitted_draft(draft, actor)
     hashed = hash_of(draft.command)
     pending = [proposal for proposal in governance.pending() if not proposal.expired(now_ns)]
     for proposal in pending:
@@ -146,8 +151,9 @@ def presented_again(governance: Governance, proposal: Proposal, standing: Standi
     return [_presented(proposal, standing, governance, now_ns)]
 
 
-def decided(governance: Governance, signed: Signed, standing: Standing, now_ns: int) -> Event:
-    """The verdict that a person signed. Raises Refused: each of its conditions is one rule with a code of its own."""
+def decided(governance: Governance, signed: Signed, standing: Standing | None, now_ns: int) -> Event:
+    """The verdict that a person signed; `standing` is for an approval in time. Raises Refused: each of its
+    conditions is one rule with a code of its own."""
     proposal = governance.proposal(signed.body.proposal)
     proposal.refuse_decided()
     draft, presented = proposal.draft, proposal.presented
@@ -162,7 +168,7 @@ def decided(governance: Governance, signed: Signed, standing: Standing, now_ns: 
         kind = ProposalApproved
         if governance.policy.version != draft.policy_version:
             raise Refused("stale", f"the governance policy changed since proposal {proposal.name} was drafted")
-        if shown_of(draft, standing, governance.policy).sha256 != presented.shown_sha256:
+        if standing is None or shown_of(draft, standing, governance.policy).sha256 != presented.shown_sha256:
             raise Refused("stale", f"what proposal {proposal.name} changes has moved; look at it again and sign that")
     return Decision.empty(proposal.name).happen(kind, now_ns, signed.body.key_id, signed=signed)
 
@@ -186,6 +192,12 @@ def expired(governance: Governance, now_ns: int) -> list[Event]:
     ]
 
 
+def refuse_late(proposal: Proposal, now_ns: int) -> None:
+    """Raises Refused when a granted proposal's time is over."""
+    if proposal.expired(now_ns):
+        raise Refused("expired", f"proposal {proposal.name} was granted and not applied in time; draft it again")
+
+
 def applying(governance: Governance, proposal: Proposal, standing: Standing | None, now_ns: int, actor: Actor) -> Event:
     """Begin to apply, or go on. `standing` None: something of it is done already, so that what stands is no longer
     what it was drafted on. Raises Refused for what is not granted, and for what was not begun and whose time is over,
@@ -193,8 +205,7 @@ def applying(governance: Governance, proposal: Proposal, standing: Standing | No
     proposal.refuse_not_granted()
     assert proposal.presented is not None
     if standing is not None:
-        if proposal.expired(now_ns):
-            raise Refused("expired", f"proposal {proposal.name} was granted and not applied in time; draft it again")
+        refuse_late(proposal, now_ns)
         if shown_of(proposal.draft, standing, governance.policy).sha256 != proposal.presented.shown_sha256:
             raise Refused(
                 "stale", f"what proposal {proposal.name} changes has moved since it was decided; draft it again"

@@ -119,8 +119,13 @@ def visible(line: str) -> str:
     """A line of foreign text, with a code point for every character that prints nothing, breaks the line, or turns the
     reading direction; so it cannot drive a terminal either."""
     return "".join(
-        f"\\u{ord(mark):04x}" if unicodedata.category(mark) in _HIDDEN and mark != "\t" else mark for mark in line
+        f"\\u{ord(mark):04x}" if mark != "\t" and (unicodedata.category(mark) in _HIDDEN or mark in _BLANK) else mark
+        for mark in line
     )
 
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_BLANK = frozenset(  # that print nothing as well: fillers, a joiner, variation selectors
+    map(chr, [0x34F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0,
+              *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+)  # fmt: skip

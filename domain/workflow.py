@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.agents import Workflow
+from domain.agents import LEAD, USER, Actor, Workflow
 from domain.aggregate import Aggregate, Event
 from domain.errors import Refused
 
@@ -246,6 +246,20 @@ class Run(Aggregate):
         """Raises Refused when the run is over."""
         if self.closed:
             raise Refused("invalid_state", f"run {self.name} is closed ({self.closed.outcome}); start another one")
+
+
+def refuse_foreign(actor: Actor, kind: Workflow) -> None:
+    """Raises Refused when the actor's role does not lead this workflow."""
+    if actor.role and kind not in actor.role.workflows:
+        led = ", ".join(actor.role.workflows) or "none"
+        raise Refused("not_permitted", f"{actor.name} acts as {actor.role.name}, which leads {led}, {kind} not")
+
+
+def refuse_strangers(actor: Actor, run: Run) -> None:
+    """Raises Refused when somebody else's run is told what to do by an agent that is not the session lead."""
+    refuse_foreign(actor, run.start.kind)
+    if actor.level not in (USER, LEAD) and not (run.start.role and run.start.actor == actor.name):
+        raise Refused("not_permitted", f"run {run.name} was started by {run.start.actor}; ask the session lead")
 
 
 def is_go(said: str) -> bool:

@@ -10,11 +10,11 @@ import typer
 from rich.text import Text
 
 from domain.errors import InvalidInput, Refused
-from domain.presentation import visible
 from gateways import passphrase
 from gateways.cli import DeskOption, JsonOption, app, await_result
 from gateways.governing import Answer
-from gateways.terminal import err, out, print_json, print_rows
+from gateways.shown_proposal import print_proposal, refuse_other
+from gateways.terminal import err, in_cell, out, print_json, print_rows, said
 
 
 class GovernanceOperations(Protocol):
@@ -61,7 +61,8 @@ def pending(context: typer.Context, as_json: JsonOption = False) -> None:
     found = await_result(_operations(context).governance("ask", {"about": "pending"}), as_json=as_json)
     shown = ("proposal", "title", "actor", "waiting_s", "expires_at", "taint")
     rows = found["proposals"]
-    print_rows("Pending", rows if as_json else [{name: row[name] for name in shown} for row in rows], as_json=as_json)
+    listed = [{name: row[name] for name in shown} | {"title": in_cell(row["title"])} for row in rows]
+    print_rows("Pending", rows if as_json else listed, as_json=as_json)
     if not rows and not as_json:
         err.print("Nothing waits for a decision.", style="dim")
 
@@ -73,7 +74,7 @@ def show(context: typer.Context, proposal: ProposalArgument, as_json: JsonOption
     if as_json:
         print_json(found)
     else:
-        _print_proposal(found)
+        print_proposal(found, out)
 
 
 @app.command()
@@ -131,8 +132,8 @@ def _decide(operations: GovernanceOperations, proposal: str, verdict: str, reaso
     found = await_result(_view(operations, proposal), as_json=as_json)
     if found["question"] is None:
         raise InvalidInput(f"proposal {proposal} is {found['state']}: there is nothing to decide")
-    if not as_json:
-        _print_proposal(found)
+    refuse_other(found, proposal)
+    print_proposal(found, err if as_json else out)
     typed = passphrase.ask(str(operations.key_file))
     _report(
         await_result(operations.decide(found["question"], verdict, reason, typed), as_json=as_json), as_json=as_json
@@ -143,41 +144,15 @@ async def _view(operations: GovernanceOperations, proposal: str) -> Answer:
     return await operations.governance("ask", {"about": "proposal", "proposal": proposal})
 
 
-def _print_proposal(found: Answer) -> None:
-    """What a signature covers, then, apart from it, what whoever proposed it says."""
-    out.rule(f"{found['proposal']}, {found['state']}", style="dim")
-    out.print(_said((found["shown"] or "").rstrip()), soft_wrap=True)
-    out.rule("in the words of who proposed it, not of the desk", style="dim")
-    out.print(_said(f"{found['actor']}: {found['reason']}"), soft_wrap=True)
-    for effect in found["effects_expected"]:
-        out.print(_said(f"  - {effect}"), soft_wrap=True)
-    out.rule(style="dim")
-    until = f"until {found['expires_at']}" if found["question"] else ""
-    out.print(Text(f"args {found['args_sha256'][:16]} {until}"), style="dim", soft_wrap=True)
-    if verdict := found["verdict"]:
-        out.print(
-            _said(f"{verdict['verdict']} at {verdict['at']} by {verdict['by']}: {verdict['reason'] or 'no reason'}")
-        )
-    for effect in found["effects"]:
-        out.print(_said(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
-    if failed := found["failed"]:
-        out.print(_said(f"failed ({failed['code']}): {failed['reason']}"), style="red", soft_wrap=True)
-
-
 def _report(receipt: Answer, *, as_json: bool) -> None:
     if as_json:
         print_json(receipt)
         return
     out.print(Text(f"Proposal {receipt['proposal']} is {receipt['state']}."), soft_wrap=True)
     for effect in receipt["effects"]:
-        out.print(_said(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
+        out.print(said(f"  {effect['kind']}: {effect['reference']}"), soft_wrap=True)
     if receipt["next_step"] != "nothing":
         out.print(Text(f"Next: {receipt['next_step']}"), style="dim", soft_wrap=True)
-
-
-def _said(text: str) -> Text:
-    """Text that others wrote: nothing in it drives the terminal."""
-    return Text("\n".join(visible(line) for line in text.split("\n")))
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Protocol
 
 import typer
 from rich.markdown import Markdown
-from rich.text import Text
 
 from domain.errors import InvalidInput
+from domain.presentation import visible
 from gateways.cli import DeskOption, JsonOption, app, await_result, only
 from gateways.governing import Answer
-from gateways.terminal import err, out, print_json, print_rows
+from gateways.terminal import err, in_cell, out, print_json, print_rows, said
 
 KINDS = ("WF1", "WF2", "WF3")
 OUTCOMES = ("nothing_to_do", "failed", "abandoned")
@@ -64,7 +64,8 @@ def list_them(context: typer.Context, as_json: JsonOption = False) -> None:
     found = await_result(_operations(context).governance("ask", {"about": "runs"}), as_json=as_json)
     shown = ("run", "kind", "phase", "outcome", "goal", "actor", "started_at")
     rows = found["runs"]
-    print_rows("Runs", rows if as_json else [{name: row[name] for name in shown} for row in rows], as_json=as_json)
+    listed = [{name: row[name] for name in shown} | {"goal": in_cell(row["goal"])} for row in rows]
+    print_rows("Runs", rows if as_json else listed, as_json=as_json)
     if not rows and not as_json:
         err.print("No run yet: `cdb workflow start WF1 --goal ...` begins one.", style="dim")
 
@@ -119,19 +120,19 @@ def _print(found: Answer, as_json: bool) -> None:
         print_json(found)
         return
     if found["report"]:
-        out.print(Markdown(found["report"]))
+        out.print(Markdown("\n".join(visible(line) for line in found["report"].split("\n"))))
         return
-    out.print(Text(f"{found['run']} is in {found['phase']}: {found['goal']}"), style="bold", soft_wrap=True)
+    out.print(said(f"{found['run']} is in {found['phase']}: {found['goal']}"), style="bold", soft_wrap=True)
     for line in found["checklist"]:
         mark = "x" if line["done"] and not line["missing"] else "!" if line["missing"] else " "
         says = f": {line['says']}" if "says" in line else ""
         reference = f" ({line['reference']})" if line.get("reference") else ""
         style = "yellow" if mark == "!" else ""
-        out.print(Text(f"  [{mark}] {line['step']}{says}{reference}"), style=style, soft_wrap=True)
+        out.print(said(f"  [{mark}] {line['step']}{says}{reference}"), style=style, soft_wrap=True)
     for milestone in found["milestones"]:
-        out.print(Text(f"  {milestone['name']} {milestone['reference']}"), soft_wrap=True)
+        out.print(said(f"  {milestone['name']} {milestone['reference']}"), soft_wrap=True)
     if step := _next(found):
-        out.print(Text(f"Next: {step}"), style="dim", soft_wrap=True)
+        out.print(said(f"Next: {step}"), style="dim", soft_wrap=True)
 
 
 def _next(found: Answer) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from domain.errors import DeskError
+from domain.presentation import visible
 
 Progressing = Callable[[str, int, int, str], None]  # (stage, done, total, unit)
 
@@ -52,6 +53,16 @@ class Progress:
         task = self._bar.tasks[self._tasks[stage]]
         rate = f"{done / task.elapsed:,.0f} {unit}/s" if unit and task.elapsed else ""
         self._bar.update(task.id, completed=done, total=total, rate=rate)
+
+
+def said(text: str) -> Text:
+    """Text that others wrote: nothing in it drives the terminal."""
+    return Text("\n".join(visible(line) for line in text.split("\n")))
+
+
+def in_cell(text: str) -> str:
+    """Such text in a cell of `print_rows`, where markup counts."""
+    return escape(visible(text))
 
 
 def print_json(row: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from domain.aggregate import Aggregate, Event
 from domain.approval import Signed
 from domain.approvers import ApproverEnrolled, ApproverRevoked
 from domain.commands import ChangeGovernance, DefineRole, RecordDecision, RetireRole
-from domain.errors import DeskError, Refused
+from domain.errors import DeskError, InvalidInput, Refused
 from domain.governance import (
     CONSTITUTION,
     Constitution,
@@ -100,6 +100,7 @@ class Gatekeeper:
     async def draft(self, draft: gate.Draft, actor: Actor) -> Receipt:
         """Take a proposal, and apply it where nothing in it needs a signature. Raises Refused, InvalidInput."""
         async with self._alone():
+            gate.refuse_unpermitted_draft(draft, actor)
             standing = await self._standings.of(draft.command, self.state)
             name, events = gate.drafted(self.state, draft, actor, standing, self.now_ns(), self._nonce())
             await self.store(events)
@@ -109,7 +110,8 @@ class Gatekeeper:
         return self._receipt(proposal) if proposal.pending or draft.run else await self.apply(name, GATE)
 
     async def present(self, name: str) -> Proposal:
-        """A proposal with what is to be seen of it now: presented again where its base has moved. Raises Refused."""
+        """A proposal with what is to be seen of it now: presented again where its base has moved; where that cannot be
+        gathered any more, what was shown last. Raises Refused."""
         async with self._alone():
             proposal = self.state.proposal(name)
             if proposal.pending and not proposal.expired(self.now_ns()):
@@ -117,7 +119,11 @@ class Gatekeeper:
             return self.state.proposal(name)
 
     async def _present_again(self, proposal: Proposal) -> None:
-        standing = await self._standing(proposal)
+        try:
+            standing = await self._standing(proposal)
+        except InvalidInput as error:
+            log.info("proposal %s is shown as it was: %s", proposal.name, error)
+            return
         again = copy.deepcopy(proposal)
         await self.store(gate.presented_again(self.state, again, standing, self.now_ns()))
 
@@ -147,10 +153,11 @@ class Gatekeeper:
         """Take a signed verdict. What it approves is applied at once, unless a workflow run delivers it. Raises
         Refused."""
         async with self._alone():
-            proposal = self.state.proposal(signed.body.proposal)
-            standing = await self._standing(proposal)
+            proposal, now_ns = self.state.proposal(signed.body.proposal), self.now_ns()
+            approves = signed.body.verdict == "approved" and proposal.pending and not proposal.expired(now_ns)
+            standing = await self._standing(proposal) if approves else None
             try:
-                verdict = gate.decided(self.state, signed, standing, self.now_ns())
+                verdict = gate.decided(self.state, signed, standing, now_ns)
             except Refused as refused:
                 if refused.code == "stale" and proposal.pending:
                     await self._present_again(proposal)
@@ -211,11 +218,16 @@ class Gatekeeper:
             proposal.refuse_not_granted()
             begun = proposal.attempts > 0 and await self._effects.begun(proposal)
             try:
+                if not begun:
+                    gate.refuse_late(proposal, self.now_ns())
                 standing = None if begun else await self._standings.of(proposal.draft.command, self.state)
                 event = gate.applying(self.state, copy.deepcopy(proposal), standing, self.now_ns(), actor)
             except Refused as refused:
                 if refused.code in ("stale", "expired"):
                     await self._failed(name, refused.code, str(refused), (), final=True)
+                raise
+            except InvalidInput as error:  # of a command that nothing can carry out any more
+                await self._failed(name, "impossible", str(error), (), final=True)
                 raise
             await self.store([event])
             return await self._carry_out(name)
@@ -272,12 +284,12 @@ class Gatekeeper:
         return []
 
     def _receipt(self, proposal: Proposal, status: str = "") -> Receipt:
-        name, state = proposal.name, proposal.state
+        name, state, run = proposal.name, proposal.state, proposal.draft.run
         if proposal.pending:
             step = f"a person decides: `cdb show {name}`, then `cdb approve {name}` or `cdb reject {name}`"
             return Receipt(status or "pending_decision", name, state, step)
         steps = {
-            "approved": f"the run delivers it: `cdb workflow go {proposal.draft.run}`",
+            "approved": f"the run delivers it: `cdb workflow go {run}`" if run else "it is applied by itself",
             "applying": "it is tried again by itself",
             "failed": f"`cdb show {name}` says why; draft it again, or apply it again",
         }

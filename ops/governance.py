@@ -83,7 +83,8 @@ class Governor:
         }
 
     async def handle(self, command: str, from_agent: bool, request: Request) -> Content:
-        """The answer. A refusal is recorded and raised. Raises Refused, InvalidInput, Unavailable."""
+        """The answer. A refusal is recorded and raised, and so is what is no valid command. Raises Refused,
+        InvalidInput, Unavailable."""
         name = request.actor or who()
         try:
             handler = self._handlers.get(command)
@@ -96,12 +97,12 @@ class Governor:
                 return await handler(actor, request.content)
             except ValidationError as error:
                 raise InvalidInput(f"{command}: {problem(error)}") from None
-        except Refused as refused:
+        except (Refused, InvalidInput) as refused:
             about = str(request.content.get("proposal") or request.content.get("run") or "")[:128]
             self._record(
                 CommandRefused(
-                    service=SERVICE, occurred_at_ns=self.gate.now_ns(), actor=name, command=command[:64],
-                    code=refused.code, message=str(refused)[:2_000], subject=about,
+                    service=SERVICE, occurred_at_ns=self.gate.now_ns(), actor=name[:128], command=command[:64],
+                    code=getattr(refused, "code", "invalid"), message=str(refused)[:2_000], subject=about,
                 )
             )  # fmt: skip
             raise
@@ -137,7 +138,10 @@ class Governor:
         return VIEWS[about](self.gate.state, content, self.gate.now_ns())
 
     async def _draft(self, actor: Actor, content: Content) -> Content:
-        return _plain(await self.gate.draft(Draft.model_validate(dict(content)), actor))
+        draft = Draft.model_validate(dict(content))
+        if draft.run:
+            raise Refused("not_permitted", f"run {draft.run[:80]} proposes by its own plan alone; draft without a run")
+        return _plain(await self.gate.draft(draft, actor))
 
     async def _decide(self, _: Actor, content: Content) -> Content:
         return _plain(await self.gate.decide(Signed.model_validate(content.get("signed"))))

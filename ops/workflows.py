@@ -21,7 +21,7 @@ from domain.gate import Draft
 from domain.presentation import title
 from domain.proposal import Proposal, ProposalWithdrawn
 from domain.tape import utc
-from domain.workflow import Evidence, Milestone, Outcome, Phase, Run, is_go
+from domain.workflow import Evidence, Milestone, Outcome, Phase, Run, is_go, refuse_foreign, refuse_strangers
 from ops.gatekeeper import GATE, Gatekeeper
 from ops.governance_views import run_view
 
@@ -187,7 +187,7 @@ class Workflows:
         """A new run, named by what starts it where that is known. Raises Refused when the actor's role does not lead
         this workflow."""
         state = self._gate.state
-        _refuse_foreign(actor, start.kind)
+        refuse_foreign(actor, start.kind)
         if start.kind not in self._kinds:
             raise Refused("unknown_workflow", f"nothing does {start.kind} yet; there are {', '.join(self._kinds)}")
         if start.previous:
@@ -326,7 +326,7 @@ class Workflows:
         async with self._alone(give.run):
             run = self._gate.state.run(give.run)
             run.refuse_closed()
-            _refuse_foreign(actor, run.start.kind)
+            refuse_strangers(actor, run)
             if run.phase != "analysis" or not run.missing:
                 raise Refused("invalid_state", f"run {run.name} is in {run.phase} and waits for no input")
             says = f"{actor.name} gave {', '.join(sorted(give.input))}"
@@ -337,7 +337,7 @@ class Workflows:
     async def go(self, name: str, actor: Actor) -> Run:
         """Deliver what was approved, again where it failed. Raises Refused when it was not approved, or failed."""
         refuse_unpermitted(actor, "apply")
-        _refuse_foreign(actor, self._gate.state.run(name).start.kind)
+        refuse_strangers(actor, self._gate.state.run(name))
         async with self._alone(name):
             run = await self._onward(name)  # a verdict of this moment, a document that moved
             run.refuse_closed()
@@ -360,7 +360,7 @@ class Workflows:
         async with self._alone(name):
             run = self._gate.state.run(name)
             run.refuse_closed()
-            _refuse_foreign(actor, run.start.kind)
+            refuse_strangers(actor, run)
             for proposal in run.proposals:
                 if self._gate.state.proposal(proposal).pending:
                     await self._gate.withdraw(proposal, GATE, f"run {name} was closed by {actor.name}"[:500])
@@ -379,13 +379,6 @@ class Workflows:
         report = self._kinds[run.start.kind].report(changed, proposals)
         await steps.store(lambda run: run.close(outcome, report, now_ns, actor.name))
         return steps.run
-
-
-def _refuse_foreign(actor: Actor, kind: Workflow) -> None:
-    """Raises Refused when the actor's role does not lead this workflow."""
-    if actor.role and kind not in actor.role.workflows:
-        led = ", ".join(actor.role.workflows) or "none"
-        raise Refused("not_permitted", f"{actor.name} acts as {actor.role.name}, which leads {led}, {kind} not")
 
 
 def _moved(proposal: Proposal) -> bool:

@@ -63,12 +63,15 @@ class Person:
 
 
 class Stands:
-    """Standings that a test moves by what is replaced, which is shown."""
+    """Standings that a test moves by what is replaced, which is shown. `fails` is raised, as long as it is."""
 
     def __init__(self) -> None:
         self.fields: dict[str, Any] = {}
+        self.fails: Exception | None = None
 
     async def of(self, command: Command, governance: Governance) -> gate.Standing:
+        if self.fails:
+            raise self.fails
         return gate.Standing(f"governance:{governance.position}", Before(), self.fields, {})
 
 

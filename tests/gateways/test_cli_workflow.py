@@ -71,6 +71,19 @@ def test_a_waiting_line_says_what_is_missing_and_the_next_step_how_to_give_it(cd
     assert "cdb workflow give wf3-1" in out
 
 
+def test_nobodys_words_drive_the_terminal(cdb, fake):
+    hostile = "go\x1b[2J[link=http://a]here[/link]\u202e"
+    line = RUN["checklist"][0] | {"says": hostile, "reference": hostile}
+    fake.answer = RUN | {"goal": hostile, "checklist": [line], "milestones": [{"name": "X", "reference": hostile}]}
+    printed = cdb("show", "wf3-1")[1]
+    assert printed.count("\\u001b") == 4
+    fake.answer = {"runs": [fake.answer]}
+    printed += cdb("list")[1]
+    fake.answer = RUN | {"report": f"# WF3\n\n- {hostile}\n"}
+    printed += cdb("show", "wf3-1")[1]
+    assert not set(printed) & set("\x1b\u202e")
+
+
 def test_at_the_gate_the_next_step_is_the_proposals_decision(cdb, fake):
     fake.answer = RUN | {"phase": "gate", "proposals": ["p-1"]}
     _, out, _ = cdb("go", "wf3-1")

@@ -14,7 +14,7 @@ from adapters.memory import MemoryLog
 from domain import gate
 from domain.agents import RoleDefined, RoleRecord, RoleRetired
 from domain.approval import Signed, encoded
-from domain.errors import Conflict, Refused, Unavailable
+from domain.errors import Conflict, InvalidInput, Refused, Unavailable
 from domain.governance import DecisionRecorded, Governance, GovernanceChanged
 from domain.ports import Append, Log
 from domain.proposal import Decision, ProposalApproved, ProposalCleared
@@ -451,3 +451,50 @@ async def test_only_the_way_back_that_a_proposal_named_rolls_it_back() -> None:
     await desk.approve(await desk.gate.draft(undo, desk.actor()))
     assert desk.proposal(applied).state == "rolled_back"
     assert await code_of(desk.gate.draft(undo, desk.actor())) == "invalid_state"
+
+
+async def test_what_is_impossible_by_now_is_shown_as_it_was_and_rejected_but_not_approved() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    shown = desk.proposal(receipt).presented
+    desk.stands.fails = InvalidInput("desk main is not halted")
+    assert (await desk.gate.present(receipt.proposal)).presented == shown
+    with pytest.raises(InvalidInput):
+        await desk.approve(receipt)
+    assert desk.proposal(receipt).pending
+    assert (await desk.approve(receipt, verdict="rejected", reason="no")).state == "rejected"
+
+
+async def test_what_was_approved_and_is_impossible_by_now_fails_once_and_for_all() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    desk.effects.fails = Unavailable("the engine is away")
+    with pytest.raises(Unavailable):
+        await desk.approve(receipt)
+    desk.effects.fails, desk.stands.fails = None, InvalidInput("desk main is not halted")
+    assert await desk.gate.sweep() == [receipt.proposal]
+    failed = desk.proposal(receipt).failed
+    assert failed
+    assert (failed.code, failed.final, failed.reason) == ("impossible", True, "desk main is not halted")
+    assert await desk.gate.sweep() == []
+
+
+async def test_what_expired_is_told_so_before_anything_is_gathered_for_it() -> None:
+    desk = await Governed().open()
+    waiting, granted = await desk.draft(), await desk.draft(**ENTRY | {"what": "another"})
+    desk.effects.fails = Unavailable("the engine is away")
+    with pytest.raises(Unavailable):
+        await desk.approve(granted)
+    desk.stands.fails = Unavailable("the tape is away")
+    desk.now_ns += 25 * HOUR_NS
+    assert await code_of(desk.approve(waiting)) == "expired"
+    assert await code_of(desk.gate.apply(granted.proposal, desk.actor())) == "expired"
+    assert desk.proposal(granted).state == "failed"
+
+
+async def test_who_approved_is_told_to_go_on_only_with_a_run_that_there_is() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    approved = deepcopy(desk.proposal(receipt))
+    approved.state = "approved"
+    assert "cdb workflow go" not in desk.gate._receipt(approved).next_step

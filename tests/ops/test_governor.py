@@ -7,15 +7,23 @@ import pytest
 
 from adapters.governance_commands import Request
 from domain import testimony
+from domain.agents import AGENT, Actor, Role
 from domain.errors import InvalidInput, Refused
 from domain.operations import AgentSeen, AgentSilent, CommandRefused
 from ops.control import Outcome
 from ops.governance import Governor
+from ops.proposal_standing import Standings
 from ops.role_update import RoleUpdate
 from ops.workflows import TRIGGERED_MAX
+from tests.governing import ENTRY
 from tests.ops.governed import Governed
 
 SAID = "Der news-analyst ist jetzt offiziell dafür zuständig."
+
+
+def publication(document: str) -> dict[str, Any]:
+    said = {"documents": {document: "x"}, "before": {document: ""}, "message": "Update it", "branch": "b"}
+    return {"name": "publish", "publication": said}
 
 
 class Office:
@@ -31,7 +39,7 @@ class Office:
         self.said.append((desk, instruction))
         return Outcome(instruction.id, "tape:7", f"{desk}:9", True, "")
 
-    async def ask(self, command: str, actor: str = "session-lead", **content: Any) -> Any:
+    async def ask(self, command: str, actor: str = "session-lead", /, **content: Any) -> Any:
         return await self.governor.handle(command, bool(actor), Request(actor=actor, content=content))
 
     def testimonies(self) -> list[tuple[str, testimony.Testimony]]:
@@ -148,3 +156,62 @@ async def test_mach_den_job_fertig_is_go(office):
         await office.ask("run", "", action="Mach den Job fertig!", run=name)
     await office.desk.decide(office.desk.gate.state.run(name))
     assert (await office.ask("run", "", action="Mach den Job fertig!", run=name))["outcome"] == "delivered"
+
+
+WAITING: dict[str, Any] = {"action": "start", "kind": "WF3", "goal": "x", "desk": "main"}
+
+
+@pytest.mark.parametrize("starter", ["", "session-lead", "project-visionary"])
+async def test_an_agent_takes_over_nobody_elses_run(office, starter):
+    run = (await office.ask("run", starter, **WAITING))["run"]
+    await office.desk.workflows.advance(run)
+    stored = office.desk.log.decisions
+    for content in ({"action": "give", "input": {"retire": "codex"}}, {"action": "close"}):
+        with pytest.raises(Refused, match="was started by"):
+            await office.ask("run", "system-architect", run=run, **content)
+    deliverer = Role(name="courier", level=AGENT, purpose="x", workflows=("WF3",), capabilities=("deliver",))
+    with pytest.raises(Refused, match="was started by"):
+        await office.desk.workflows.go(run, Actor("courier", AGENT, deliverer))
+    assert office.desk.log.decisions == stored
+    for actor in (starter, "session-lead", ""):
+        assert (await office.ask("run", actor, action="give", input={"role": {}}, run=run))["phase"] == "analysis"
+    assert (await office.ask("run", starter, run=run, action="close"))["outcome"] == "abandoned"
+
+
+@pytest.mark.parametrize("actor", ["", "session-lead", "system-architect"])
+async def test_a_run_is_given_its_proposal_by_its_own_plan_alone(office, actor):
+    run = (await office.ask("run", "", **WAITING))["run"]
+    with pytest.raises(Refused, match="by its own plan alone"):
+        await office.ask("draft", actor, command=ENTRY, reason="x", run=run)
+    assert office.desk.gate.state.proposals == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [
+        ("nothing-like-it", {}),
+        ("draft", {"command": publication("../../etc/passwd"), "reason": "x"}),
+        ("draft", {"command": {"name": "retire_role", "role": "nobody", "reason": "x"}, "reason": "x"}),
+        ("heartbeat", {"state": "x" * 5_000}),
+    ],
+)
+async def test_what_is_no_command_is_refused_and_recorded(office, command, content):
+    with pytest.raises(InvalidInput):
+        await office.ask(command, "session-lead", **content)
+    [refused] = office.recorded
+    assert isinstance(refused, CommandRefused)
+    assert (refused.code, refused.actor, refused.command) == ("invalid", "session-lead", command)
+
+
+async def test_nothing_is_gathered_for_who_may_not_draft(office, monkeypatch):
+    gathered: list[Any] = []
+    monkeypatch.setattr(Standings, "of", lambda *asked: gathered.append(asked))
+    order = {
+        "name": "place_order", "desk": "main", "symbol": "EURUSD", "side": "buy", "type": "market",
+        "quantity_nanos": 10**12,
+    }  # fmt: skip
+    for actor, command in (("gemini", ENTRY), ("gemini", order), ("system-architect", order)):
+        with pytest.raises(Refused):
+            await office.ask("draft", actor, command=command, reason="x")
+    assert gathered == []
+    assert [refused.code for refused in office.recorded] == ["not_permitted"] * 3
