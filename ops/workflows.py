@@ -196,7 +196,7 @@ class Workflows:
         name = name or f"{start.kind.lower()}-{hashlib.sha256(seed.encode()).hexdigest()[:10]}"
         content = start.model_dump(exclude={"action"})
         role = actor.role.name if actor.role else ""
-        event = Run.empty(name).began(self._gate.now_ns(), actor.name, role=role, **content)
+        event = state.blank(Run, name).began(self._gate.now_ns(), actor.name, role=role, **content)
         await self._gate.store([event])
         return state.run(name)
 
