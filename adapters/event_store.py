@@ -76,6 +76,8 @@ class EventStore:
         try:
             last = await self.log.append_batch(messages)
         except Conflict as conflict:
+            for part in parts:  # what another wrote may bear the version that we know
+                self._ends.pop(str(part[0].originator_id), None)
             raise IntegrityError(str(conflict)) from conflict
         sequences = list(range(last - len(parts) + 1, last + 1))
         for part, sequence in zip(parts, sequences, strict=True):

@@ -93,6 +93,8 @@ def take(governance: Governance, page: Sequence[Said | Foreign]) -> list[Foreign
             except Exception as error:  # whatever it is, one message keeps nobody from folding the next
                 why = f"{type(error).__name__}: {error}"
                 found = Foreign(said.sequence, f"{ROOT}.{_about(said.event)}", why)
+        else:
+            governance.position = said.sequence  # what cannot be read is told once
         if isinstance(found, Foreign):
             logger.error("%s at %d is no decision of governance: %s", found.subject, found.sequence, found.why)
             foreign.append(found)

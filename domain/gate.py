@@ -98,7 +98,7 @@ def drafted(
     widens = needs_signature(draft.command, standing.before, governance.policy)
     taint = bool(draft.run) and governance.run(draft.run).taint
     name = f"p-{sha256(f'{actor.name}:{hashed}:{nonce}'.encode()).hexdigest()[:12]}"
-    made = Proposal.empty(name)
+    made = governance.blank(Proposal, name)
     first = made.happen(
         ProposalDrafted, now_ns, actor.name, level=actor.level, role=actor.role.name if actor.role else "",
         run=draft.run, command=draft.command, args_sha256=hashed, reason=draft.reason, effects=draft.effects,
@@ -108,7 +108,7 @@ def drafted(
     )  # fmt: skip
     events: list[Event] = [first, _presented(made, standing, governance, now_ns)]
     if not widens:
-        events.append(Decision.empty(name).happen(ProposalCleared, now_ns, "gate"))
+        events.append(governance.blank(Decision, name).happen(ProposalCleared, now_ns, "gate"))
     return name, events
 
 
@@ -170,7 +170,7 @@ def decided(governance: Governance, signed: Signed, standing: Standing | None, n
             raise Refused("stale", f"the governance policy changed since proposal {proposal.name} was drafted")
         if standing is None or shown_of(draft, standing, governance.policy).sha256 != presented.shown_sha256:
             raise Refused("stale", f"what proposal {proposal.name} changes has moved; look at it again and sign that")
-    return Decision.empty(proposal.name).happen(kind, now_ns, signed.body.key_id, signed=signed)
+    return governance.blank(Decision, proposal.name).happen(kind, now_ns, signed.body.key_id, signed=signed)
 
 
 def withdrawn(governance: Governance, name: str, actor: Actor, reason: str, now_ns: int) -> Event:
@@ -180,13 +180,13 @@ def withdrawn(governance: Governance, name: str, actor: Actor, reason: str, now_
     proposal.refuse_decided()
     if actor.level != USER and actor.name != proposal.draft.actor:
         raise Refused("not_permitted", f"proposal {name} is {proposal.draft.actor}'s; only who drafted it withdraws it")
-    return Decision.empty(name).happen(ProposalWithdrawn, now_ns, actor.name, reason=reason)
+    return governance.blank(Decision, name).happen(ProposalWithdrawn, now_ns, actor.name, reason=reason)
 
 
 def expired(governance: Governance, now_ns: int) -> list[Event]:
     """A verdict for each proposal whose time is over."""
     return [
-        Decision.empty(proposal.name).happen(ProposalExpired, proposal.draft.expires_at_ns, "gate")
+        governance.blank(Decision, proposal.name).happen(ProposalExpired, proposal.draft.expires_at_ns, "gate")
         for proposal in governance.pending()
         if proposal.expired(now_ns)
     ]

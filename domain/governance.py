@@ -4,9 +4,10 @@ Founding is the first event: the roles and the governance policy that a log begi
 says who could do what.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
@@ -48,6 +49,8 @@ from domain.workflow import (
 )
 
 CONSTITUTION = "main"
+
+Of = TypeVar("Of", bound=Aggregate)
 
 
 class GovernanceFounded(Event):
@@ -138,12 +141,24 @@ class Governance:
     decisions: dict[str, Decision] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     position: int = 0
+    _passed: dict[str, int] = field(default_factory=dict)  # of aggregates by id: the last version that was refused
 
     def take(self, sequence: int, event: object) -> None:
         """Fold one stored event. Raises Refused for one that nothing before it allows, whoever stored it, and the
-        library's errors for one that cannot stand where it does."""
-        if isinstance(event, Event):
-            self._judge(event)
+        library's errors for one that cannot stand where it does: it changes nothing but its aggregate's version, which
+        is the store's."""
+        try:
+            if isinstance(event, Event):
+                self._judge(event)
+            self._fold(sequence, event)
+        except Exception:
+            if isinstance(event, Event):
+                self._pass_over(event)
+            raise
+        finally:
+            self.position = sequence
+
+    def _fold(self, sequence: int, event: object) -> None:
         match event:
             case ApproverEnrolled() | ApproverRevoked():
                 self.approvers.take(sequence, event)
@@ -159,7 +174,26 @@ class Governance:
                 self._take_work(event)
             case _:
                 raise TypeError(f"governance does not know {type(event).__name__}")
-        self.position = sequence
+
+    def _pass_over(self, event: Event) -> None:
+        """Count the version of an event that changes nothing, so that a later one can follow it."""
+        self._passed[event.originator_id] = event.originator_version
+        category, _, name = event.originator_id.partition(".")
+        if known := self._aggregates(category).get(name):
+            known.version = event.originator_version
+
+    def _aggregates(self, category: str) -> Mapping[str, Aggregate]:
+        every: dict[str, Mapping[str, Aggregate]] = {
+            "constitution": {CONSTITUTION: self.constitution}, "agent": self.roles, "proposal": self.proposals,
+            "decision": self.decisions, "workflow": self.runs,
+        }  # fmt: skip
+        return every.get(category, {})
+
+    def blank(self, kind: type[Of], name: str) -> Of:
+        """An aggregate before its first event, behind what was refused of it."""
+        made = kind.empty(name)
+        made.version = self._passed.get(made.id, 0)
+        return made
 
     def _judge(self, event: Event) -> None:
         """What a handler would refuse, no log makes true."""
@@ -210,15 +244,24 @@ class Governance:
     def _take_work(self, event: Event) -> None:
         match event.originator_id.partition(".")[0]:
             case "proposal":
-                self.proposals.setdefault(event.name, Proposal.empty(event.name)).take(event)
+                if not isinstance(event, ProposalDrafted):
+                    self.proposal(event.name)
+                self._take_one(self.proposals, Proposal, event)
             case "decision":
-                decision = self.decisions.setdefault(event.name, Decision.empty(event.name)).take(event)
+                decision = self._take_one(self.decisions, Decision, event)
                 if (proposal := self.proposals.get(event.name)) and decision.verdict:
                     proposal.decided(decision.verdict)
             case "workflow":
-                self.runs.setdefault(event.name, Run.empty(event.name)).take(event)
+                if not isinstance(event, RunStarted):
+                    self.run(event.name)
+                self._take_one(self.runs, Run, event)
             case category:
                 raise TypeError(f"governance has no {category}")
+
+    def _take_one(self, known: dict[str, Of], kind: type[Of], event: Event) -> Of:
+        taken = (known.get(event.name) or self.blank(kind, event.name)).take(event)
+        known[event.name] = taken
+        return taken
 
     # -- what holds ------------------------------------------------------------------------------------------------
 
@@ -248,7 +291,7 @@ class Governance:
         return self.constitution.founded
 
     def role_record(self, name: str) -> RoleRecord:
-        return self.roles.setdefault(name, RoleRecord.empty(name))
+        return self.roles.setdefault(name, self.blank(RoleRecord, name))
 
     def active_roles(self) -> list[Role]:
         """Every role that somebody may act in, by level and name."""

@@ -20,7 +20,7 @@ from domain.aggregate import Aggregate, Event
 from domain.approval import Signed
 from domain.approvers import ApproverEnrolled, ApproverRevoked
 from domain.commands import ChangeGovernance, DefineRole, RecordDecision, RetireRole
-from domain.errors import DeskError, InvalidInput, Refused
+from domain.errors import DeskError, InvalidInput, Refused, Unavailable
 from domain.governance import (
     CONSTITUTION,
     Constitution,
@@ -38,6 +38,7 @@ from ops.proposal_standing import Standings
 log = logging.getLogger("cdb.governance")
 
 GATE = Actor("gate", USER)
+EXPIRED_AT_ONCE = 200
 
 
 class Receipt(NamedTuple):
@@ -66,12 +67,13 @@ class Gatekeeper:
         self._log, self._standings, self._effects = GovernanceLog(store), standings, effects
         self.now_ns, self._nonce = now_ns, nonce
         self._turn, self._storing = asyncio.Lock(), asyncio.Lock()
+        self._unrecorded: set[str] = set()  # expired proposals behind whose decision nothing could be written
 
     async def open(self, environment: str) -> None:
         """Fold what stands; on an empty log governance is founded first. Raises Unavailable."""
         await self._log.catch_up(self.state)
         if self.state.constitution.founded is None:
-            founded = Constitution.empty(CONSTITUTION).happen(
+            founded = self.state.blank(Constitution, CONSTITUTION).happen(
                 GovernanceFounded, self.now_ns(), GATE.name, environment=environment, roles=FOUNDING_ROLES,
                 policy=GovernancePolicy(),
             )  # fmt: skip
@@ -198,11 +200,21 @@ class Gatekeeper:
         return over + begun
 
     async def expire(self) -> list[str]:
-        """Record what has expired. Returns the names."""
+        """Record what has expired, not all of a great many at once. Returns the names."""
+        recorded = []
         async with self._alone():
-            over = gate.expired(self.state, self.now_ns())
-            await self.store(over)
-        return [event.name for event in over]
+            over = sorted(gate.expired(self.state, self.now_ns()), key=lambda event: event.name in self._unrecorded)
+            for event in over[:EXPIRED_AT_ONCE]:
+                try:
+                    await self.store([event])
+                    recorded.append(event.name)
+                except Unavailable:
+                    raise
+                except DeskError as error:
+                    if event.name not in self._unrecorded:
+                        log.error("that proposal %s has expired cannot be recorded: %s", event.name, error)
+                    self._unrecorded.add(event.name)
+        return recorded
 
     # -- applying ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 sweep. It runs as a service of its own, or for one command in the process that asks when no service runs."""
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -206,7 +205,7 @@ class _Said(BaseModel):
     category: str
     text: str
     run: str = ""
-    desk: str = "main"
+    desk: Desk = "main"
 
 
 class _Cancel(BaseModel):
@@ -286,8 +285,12 @@ async def _worked(governor: Governor, learning: Learning) -> None:
 
 async def _every(sweep: Callable[[], Awaitable[object]]) -> None:
     while True:
-        with contextlib.suppress(DeskError):
+        try:
             await sweep()
+        except DeskError as error:
+            log.warning("a sweep of governance was left: %s", error)
+        except Exception:  # what nobody foresaw ends no service
+            log.exception("a sweep of governance failed")
         await asyncio.sleep(SWEEP_EVERY_S)
 
 

@@ -8,14 +8,16 @@ next begins and is not done again, so a run goes on wherever a process died.
 import asyncio
 import copy
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from domain.agents import USER, Actor, Workflow, refuse_unpermitted
 from domain.aggregate import Event
+from domain.commands import DOCUMENT_BYTES_MAX, Desk
 from domain.errors import DeskError, Refused
 from domain.gate import Draft
 from domain.presentation import title
@@ -117,6 +119,16 @@ class Steps:
         await self.store(lambda run: run.enter(phase, now_ns, actor.name, proposal=proposal, reason=reason[:2_000]))
 
 
+def _fits(given: dict[str, Any]) -> dict[str, Any]:
+    size = len(json.dumps(given))
+    if size > DOCUMENT_BYTES_MAX:
+        raise ValueError(f"{size:,} bytes, a run takes at most {DOCUMENT_BYTES_MAX:,}: name documents instead")
+    return given
+
+
+Input = Annotated[dict[str, Any], AfterValidator(_fits)]
+
+
 class Start(BaseModel):
     """What starts a run. `input` is the kind's own: a strategy to tune, a role to define."""
 
@@ -125,10 +137,10 @@ class Start(BaseModel):
     action: Literal["start"]
     kind: Workflow
     goal: str = Field(min_length=1, max_length=2_000)
-    desk: str
-    previous: str = ""
-    trigger: str = "command"
-    input: dict[str, Any] = Field(default_factory=dict)
+    desk: Desk
+    previous: str = Field("", max_length=64)
+    trigger: str = Field("command", max_length=200)
+    input: Input = Field(default_factory=dict)
 
 
 class Give(BaseModel):
@@ -138,7 +150,7 @@ class Give(BaseModel):
 
     action: Literal["give"]
     run: str
-    input: dict[str, Any] = Field(min_length=1)
+    input: Input = Field(min_length=1)
 
 
 class Close(BaseModel):
@@ -196,7 +208,7 @@ class Workflows:
         name = name or f"{start.kind.lower()}-{hashlib.sha256(seed.encode()).hexdigest()[:10]}"
         content = start.model_dump(exclude={"action"})
         role = actor.role.name if actor.role else ""
-        event = Run.empty(name).began(self._gate.now_ns(), actor.name, role=role, **content)
+        event = state.blank(Run, name).began(self._gate.now_ns(), actor.name, role=role, **content)
         await self._gate.store([event])
         return state.run(name)
 
@@ -220,6 +232,10 @@ class Workflows:
                 if self._told.get(run.name) != str(error):
                     log.error("run %s does not go on: %s", run.name, error)
                     self._told[run.name] = str(error)
+            except Exception as error:  # one that fails in a way that nobody foresaw keeps no other from going on
+                if self._told.get(run.name) != repr(error):
+                    log.exception("run %s does not go on", run.name)
+                    self._told[run.name] = repr(error)
 
     async def advance(self, name: str) -> Run:
         """As far as it goes without a person. Raises Refused, Unavailable."""

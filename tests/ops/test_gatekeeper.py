@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.governance_log import ROOT, GovernanceLog
 from adapters.memory import MemoryLog
+from adapters.subjects import MESSAGE_ID
 from domain import gate
 from domain.agents import RoleDefined, RoleRecord, RoleRetired
 from domain.approval import Signed, encoded
@@ -498,3 +499,44 @@ async def test_who_approved_is_told_to_go_on_only_with_a_run_that_there_is() -> 
     approved = deepcopy(desk.proposal(receipt))
     approved.state = "approved"
     assert "cdb workflow go" not in desk.gate._receipt(approved).next_step
+
+
+async def test_what_a_stranger_wrote_keeps_nobody_from_writing_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    desk = await Governed().open()
+    waits, spoiled = await desk.draft(), await desk.draft(**ENTRY | {"what": "b"})
+    lead = desk.actor().role
+    assert lead is not None
+    strange = lead.model_copy(update={"name": "codex", "level": 1})
+    for event in (
+        RoleRecord.empty("codex").happen(RoleDefined, START_NS, "eve", role=strange, proposal=waits.proposal),
+        Decision.empty(waits.proposal).happen(ProposalCleared, START_NS, "eve"),
+    ):
+        await GovernanceLog(desk.log).append([event])
+    await desk.log.append(Append(f"{ROOT}.decision.{spoiled.proposal}", b"approved, trust me", {}, 0))
+    role = await desk.draft(name="define_role", role={"name": "codex", "level": 2, "purpose": "a second opinion"})
+    for receipt in (waits, role):
+        assert (await desk.approve(receipt)).state == "applied"
+    assert desk.actor("codex").level == 2
+    third = await desk.draft(**ENTRY | {"what": "c"})
+    desk.now_ns = START_NS + 99 * HOUR_NS
+    assert await desk.gate.sweep() == [third.proposal]  # the spoiled one, which is older, keeps it from nothing
+    await desk.gate.sweep()
+    other = desk.again()
+    await other.open(ENVIRONMENT)
+    assert {name: found.state for name, found in other.state.proposals.items()} == {
+        name: found.state for name, found in desk.gate.state.proposals.items()
+    }
+    about = [line for line in caplog.messages if "is no decision of governance" in line]
+    assert len(about) == 2 * 3  # each of the three, once by each of the two processes
+
+
+async def test_an_event_that_bears_a_version_again_is_written_behind_too() -> None:
+    desk = await Governed().open()
+    receipt = await desk.draft()
+    founded = await desk.log.last(f"{ROOT}.constitution.main")
+    assert founded is not None
+    await desk.log.append(Append(founded.subject, founded.data, {**founded.headers, MESSAGE_ID: "x"}, founded.sequence))
+    with pytest.raises(Conflict):  # the store goes by what it knew
+        await desk.approve(receipt)
+    await desk.gate.sweep()
+    assert desk.proposal(receipt).state == "applied"

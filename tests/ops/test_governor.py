@@ -1,5 +1,6 @@
 """The commands that decide nothing: testimony, heartbeat, cancel; and what an announced responsibility starts."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from domain.agents import AGENT, Actor, Role
 from domain.errors import InvalidInput, Refused
 from domain.operations import AgentSeen, AgentSilent, CommandRefused
 from ops.control import Outcome
-from ops.governance import Governor
+from ops.governance import Governor, _every
 from ops.proposal_standing import Standings
 from ops.role_update import RoleUpdate
 from ops.workflows import TRIGGERED_MAX
@@ -215,3 +216,43 @@ async def test_nothing_is_gathered_for_who_may_not_draft(office, monkeypatch):
             await office.ask("draft", actor, command=command, reason="x")
     assert gathered == []
     assert [refused.code for refused in office.recorded] == ["not_permitted"] * 3
+
+
+async def test_a_run_starts_on_a_desk_that_can_be_and_with_an_input_of_a_size(office):
+    start = {"action": "start", "kind": "WF3", "goal": "x", "desk": "main"}
+    for changes in ({"desk": "a" * 600}, {"desk": "Main/.."}, {"previous": "p" * 600}, {"trigger": "t" * 600},
+                    {"input": {"wording": "w" * 600_000}}):  # fmt: skip
+        with pytest.raises(InvalidInput, match=f"run: {next(iter(changes))}"):
+            await office.ask("run", **start | changes)
+    with pytest.raises(InvalidInput, match="desk"):
+        await office.ask("record", category="conversation", text=SAID, desk="a" * 600)
+    assert not office.desk.gate.state.runs
+
+
+async def test_a_run_that_fails_as_nobody_foresaw_keeps_no_other_from_going_on(office, caplog, monkeypatch):
+    for _ in range(2):
+        await office.ask("run", action="start", kind="WF3", goal="x", desk="main")
+    failing, other = office.desk.gate.state.runs
+    onward = office.desk.workflows.advance
+
+    async def advance(name: str) -> Any:
+        if name == failing:
+            raise KeyError("nobody foresaw this")
+        return await onward(name)
+
+    monkeypatch.setattr(office.desk.workflows, "advance", advance)
+    swept = asyncio.Event()
+
+    async def sweep() -> None:
+        await office.desk.workflows.sweep()
+        if swept.is_set():
+            raise asyncio.CancelledError
+        swept.set()
+        raise KeyError("nor this")
+
+    monkeypatch.setattr("ops.governance.SWEEP_EVERY_S", 0)
+    with pytest.raises(asyncio.CancelledError):
+        await _every(sweep)
+    assert office.desk.gate.state.run(other).missing
+    told = [line for line in caplog.messages if "does not go on" in line or "sweep" in line]
+    assert told == [f"run {failing} does not go on", "a sweep of governance failed"]
