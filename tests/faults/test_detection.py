@@ -56,10 +56,11 @@ class Watcher(threading.Thread):
         pages.close()
 
 
-async def loss_of(port: int) -> float:
+async def loss_of(port: int, greeted: asyncio.Event) -> float:
     """When a connection to a server on this port is lost that does nothing: monotonic seconds."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     assert await reader.readline()
+    greeted.set()
     try:
         while await reader.read(1 << 16):
             pass
@@ -83,8 +84,9 @@ async def test_a_desk_says_within_a_tenth_of_a_second_that_its_server_is_gone_an
     for watcher in watchers:
         assert await asyncio.to_thread(watcher.asks.wait, DEADLINE_S)
     port = json.loads((cdb.path / "nats" / "nats-server.conf").read_text())["port"]
-    losing = asyncio.create_task(loss_of(port))
-    await asyncio.sleep(0)
+    greeted = asyncio.Event()
+    losing = asyncio.create_task(loss_of(port, greeted))
+    await greeted.wait()
     server = cdb.server()
     assert server is not None
     killed_ns = time.time_ns()

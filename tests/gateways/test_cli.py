@@ -39,6 +39,7 @@ VERIFIED = {
     "first_divergence": None,
     "engines": [{"engine": 2, "first": 1, "last": 9, "reexecuted_by": "this build"}],
     "problem": None,
+    "governance": {"events": 0, "signatures": 0, "instructions": 0, "declared": 0, "findings": []},
 }
 REPORT = SessionReport(
     desk="main", files=1, rows=2, rows_rejected=0, ticks_added=8, ordinal=12, events=4, signals=1, approved=1,

@@ -113,7 +113,7 @@ def test_a_person_reads_a_summary(fake: Fake, cdb: Callable[..., Any]) -> None:
         (["up", "--param", "=5"], "--param '=5' is not NAME=VALUE"),
         (["up", "--price", "middle"], "--price 'middle' is not one of mid, bid, ask"),
         (["serve", "web"], "service 'web' is not one of ws, core, projector, api"),
-        (["serve", "ws", "projector"], "projector and api never run in the process that trades"),
+        (["serve", "ws", "projector"], "projector and api and governance never run in the process that trades"),
         (["serve", "projector", "--feed", "demo"], "belong to `cdb serve ws`"),
         (["serve", "core", "--feed", "demo"], "belong to `cdb serve ws`"),
         (["serve", "core", "--exit-when-done"], "belong to `cdb serve ws`"),

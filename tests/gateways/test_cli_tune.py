@@ -58,7 +58,7 @@ def fake() -> Fake:
 def cdb(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["cdb", "tune", *arguments])
-        monkeypatch.setenv("COLUMNS", "140")
+        monkeypatch.setattr("gateways.terminal.out._width", 140)
         with pytest.raises(SystemExit) as stop:
             run_app(fake.build)  # type: ignore[arg-type]  # what this command asks of it is TuneOperations
         printed = capsys.readouterr()

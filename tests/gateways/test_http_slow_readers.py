@@ -24,7 +24,7 @@ from ops.api import DeskApi, serve
 from ops.health import listen
 from ops.ledger_as_of import PAGE_CHANGES, Changes
 from ops.listening import Listening
-from tests.gateways.api_desks import DEADLINE_S, HALF, Opened, Stored, looked, served
+from tests.gateways.api_desks import DEADLINE_S, HALF, OUTSIDE, Opened, Stored, served
 from tests.logs import Wrapped
 
 PATH = "/api/v1/events/stream"
@@ -262,7 +262,7 @@ async def test_one_who_is_cut_off_again_and_again_and_comes_with_his_last_id_mis
 ) -> None:
     monkeypatch.setattr(http_server, "PATIENCE_S", 0.05)
     stored, running = half
-    desk = Told(stored.log, running.visible, running.token_log, stop=running.halts, look=looked)
+    desk = Told(stored.log, running.visible, running.token_log, **OUTSIDE | {"stop": running.halts})
     numbers, lives = [HALF - 400], 0
     async with served(create_app(desk)) as address:
         port = int(address.rpartition(":")[2])
