@@ -32,8 +32,8 @@ KEPT = kept_subject(DESK, ENGINE)
 LAST = OLD_LAST + 1 + canonical.length(MORE)
 NOT_HERE = f"engine {OLD} is not in this build; give --engines DIR with its wheel"
 CONFIDENT = ("domain/signals/ema_cross.py", "price, price, 0, 0, 1_000_000", "price, price, 0, 0, 999_999")
-OLD_SPAN, UNGOVERNED = Proof(before_governance=2)
-NEW_SPAN = Span(OLD, 1, OLD_LAST, WHEEL.name), Span(ENGINE, OLD_LAST + 1, LAST, "this build")
+UNGOVERNED = Proof(before_governance=2)
+OLD_SPAN, NEW_SPAN = Span(OLD, 1, OLD_LAST, WHEEL.name), Span(ENGINE, OLD_LAST + 1, LAST, "this build")
 
 
 @pytest.fixture(autouse=True)
