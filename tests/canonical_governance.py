@@ -18,6 +18,7 @@ from domain.approvers import ApproverEnrolled, ApproverEvent, ApproverRevoked, t
 from domain.commands import (
     ChangeGovernance,
     Command,
+    DeactivateStrategy,
     DefineRole,
     Publication,
     Publish,
@@ -175,8 +176,11 @@ class Story:
         return Signed(body=body, signature=key.sign(verdict_to_sign(body)))
 
     def apply(self, proposal: Proposal, *effects: Effect) -> None:
-        self.happen(proposal, ProposalApplying, attempt=proposal.attempts + 1)
+        self.begin(proposal)
         self.happen(proposal, ProposalApplied, effects=effects)
+
+    def begin(self, proposal: Proposal) -> None:
+        self.happen(proposal, ProposalApplying, attempt=proposal.attempts + 1)
 
     # -- keys and tokens -----------------------------------------------------------------------------------------------
 
@@ -227,6 +231,8 @@ def story() -> Story:
     _roles(told, constitution)
     told.revoke(EVA, JAN, "she left")
     told.tell(TokenRevoked(name="panel", actor="jan", occurred_at_ns=told.now_ns, reason="it was in a chat"))
+    stop = told.draft("p-stop", DeactivateStrategy(desk="main", strategy="ema"), widens=())
+    told.decide(stop, ProposalCleared)
     told.draft("p-waits", Resume(desk="main", reason="the feed is back"), actor="stability-guardian", level=3, role="")
     return told
 
@@ -241,19 +247,21 @@ def _decisions(told: Story, constitution: Constitution) -> None:
         recorded, ProposalFailed, code="unavailable", reason="the repository is away",
         effects=(Effect(kind="commit", reference="c0ffee"),),
     )  # fmt: skip
+    told.begin(recorded)
     told.happen(
         constitution, DecisionRecorded, "session-lead", what=entry.what, context=entry.context,
         reference=entry.reference, proposal=recorded.name,
     )  # fmt: skip
-    told.apply(recorded, Effect(kind="event", reference="constitution.main"))
+    told.happen(recorded, ProposalApplied, effects=(Effect(kind="event", reference="constitution.main"),))
     told.decide(told.draft("p-no", entry, actor="risk-architect"), ProposalRejected, EVA, said="too *narrow*")
     told.decide(told.draft("p-late", entry), ProposalExpired)
     told.decide(told.draft("p-own", entry), ProposalWithdrawn, actor="session-lead", reason="it is not needed")
     tighter = POLICY.model_copy(update={"version": 2, "pending_max_per_agent": 3})
-    cleared = told.draft("p-tighter", ChangeGovernance(policy=tighter), widens=())
-    told.decide(cleared, ProposalCleared)
+    cleared = told.draft("p-tighter", ChangeGovernance(policy=tighter))
+    told.decide(cleared, ProposalApproved, JAN)
+    told.begin(cleared)
     told.happen(constitution, GovernanceChanged, policy=tighter, proposal=cleared.name)
-    told.apply(cleared, Effect(kind="event", reference="constitution.main"))
+    told.happen(cleared, ProposalApplied, effects=(Effect(kind="event", reference="constitution.main"),))
     back = told.draft(
         "p-back", ChangeGovernance(policy=POLICY.model_copy(update={"version": 3})), rolls_back=cleared.name
     )
@@ -306,13 +314,15 @@ def _roles(told: Story, constitution: Constitution) -> None:
         defined = role.model_copy(update={"purpose": purpose})
         proposal = told.draft(name, DefineRole(role=defined), run=run.name)
         told.decide(proposal, ProposalApproved, JAN)
+        told.begin(proposal)
         told.happen(told.of(RoleRecord, "scribe"), RoleDefined, "session-lead", role=defined, proposal=name)
-        told.apply(proposal, Effect(kind="event", reference="agent.scribe"))
+        told.happen(proposal, ProposalApplied, effects=(Effect(kind="event", reference="agent.scribe"),))
     told.happen(run, GovernanceUpdated, actor="session-lead", mode="analysis", reference="c0ffee")
     retired = told.draft("p-retire", RetireRole(role="codex", reason="nobody asks it"))
     told.decide(retired, ProposalApproved, EVA)
+    told.begin(retired)
     told.happen(told.of(RoleRecord, "codex"), RoleRetired, "session-lead", reason="nobody asks it", proposal="p-retire")
-    told.apply(retired, Effect(kind="event", reference="agent.codex"))
+    told.happen(retired, ProposalApplied, effects=(Effect(kind="event", reference="agent.codex"),))
 
 
 MESSAGES: list[tuple[Said, ...]] = story().messages

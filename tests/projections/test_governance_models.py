@@ -181,7 +181,7 @@ def test_what_came_of_a_promise_is_a_decision_of_the_desk_and_waiting_for_it_is_
 def test_a_signed_verdict_says_whose_key_it_was_and_a_rule_that_it_was_a_rule() -> None:
     said = {row["proposal"]: row for row in decided() if row["what"].startswith("proposal_")}
     assert [said["p-no"][name] for name in ("who", "authority", "why")] == ["eva", f"key {EVA.id}", "too *narrow*"]
-    assert [said["p-tighter"][name] for name in ("who", "authority")] == ["gate", "rule"]
+    assert [said["p-stop"][name] for name in ("who", "authority")] == ["gate", "rule"]
     assert said["p-own"]["why"] == "it is not needed"
 
 
