@@ -20,7 +20,7 @@ from adapters.token_log import CATEGORY
 from domain.access import ACCESS_EVENT, AccessEvent
 from domain.errors import TapeBroken
 from domain.events import LEDGER_EVENT
-from domain.governance import GovernanceEvent
+from domain.governance import Governance, GovernanceEvent
 from domain.instructions import INSTRUCTION
 from domain.operations import OPS_EVENT
 from domain.ports import Fact, FactPage, Log, Message, Source
@@ -59,6 +59,16 @@ class Facts:
         """As read, then for ever."""
         return self._pages(source, after, wanted, self._log.follow)
 
+    async def _believed(self, after: int) -> "_Believed":
+        """Governance as it stood at a sequence, to go on from."""
+        believed = _Believed()
+        if after:
+            async with aclosing(self._log.read(self._subjects["governance"], 0, after)) as pages:
+                async for messages in pages:
+                    for message in messages:
+                        believed.facts(message, frozenset())
+        return believed
+
     async def _pages(
         self,
         source: Source,
@@ -68,7 +78,7 @@ class Facts:
     ) -> AsyncGenerator[FactPage, None]:
         subject = self._subjects[source]
         start = await sequence_before(self._log, subject, after + 1) if source in _NUMBERED else after
-        decoded = _DECODERS[source]
+        decoded = (await self._believed(after)).facts if source == "governance" else _DECODERS[source]
         async with aclosing(opened(subject, start)) as pages:
             async for messages in pages:
                 facts = [fact for message in messages for fact in decoded(message, wanted)]
@@ -103,14 +113,41 @@ def _ops(message: Message, wanted: frozenset[str]) -> list[Fact]:
         return []
 
 
-def _governance(message: Message, wanted: frozenset[str]) -> list[Fact]:
-    """The events of a message, all at its sequence. What cannot be read is nobody's decision: told, and left out."""
-    try:
-        events = [_token(message)] if message.subject.startswith(_TOKENS) else list(_decisions(message))
-    except ValueError as error:
-        log.error("%s at %d cannot be read and is left out: %s", message.subject, message.sequence, error)
-        return []
-    return [Fact(message.sequence, message.recorded_at_ns, event) for event in events if event.type in wanted]
+class _Believed:
+    """Governance folded beside its facts: what it refuses is no fact of anybody's."""
+
+    def __init__(self) -> None:
+        self._governance = Governance()
+
+    def facts(self, message: Message, wanted: frozenset[str]) -> list[Fact]:
+        """The events of a message, all at its sequence. What cannot be read, or is refused, is nobody's decision: told,
+        and left out."""
+        try:
+            if message.subject.startswith(_TOKENS):
+                events: list[AccessEvent | GovernanceEvent] = [_token(message)]
+            else:
+                events = [event for event in _decisions(message) if self._takes(message, event)]
+        except ValueError as error:
+            _left_out(message, error)
+            return []
+        return [Fact(message.sequence, message.recorded_at_ns, event) for event in events if event.type in wanted]
+
+    def _takes(self, message: Message, event: GovernanceEvent) -> bool:
+        try:
+            self._governance.take(message.sequence, event)
+        except Exception as error:  # whatever it is, one event keeps nobody from folding the next
+            _left_out(message, error)
+            return False
+        approvers = self._governance.known_approvers
+        ignored = approvers.ignored[-1] if approvers and approvers.ignored else None
+        if ignored and ignored.event is event:
+            _left_out(message, ignored.refusal)
+            return False
+        return True
+
+
+def _left_out(message: Message, why: Exception) -> None:
+    log.error("%s at %d is no decision of governance and is left out: %s", message.subject, message.sequence, why)
 
 
 def _token(message: Message) -> AccessEvent:
@@ -161,5 +198,4 @@ _DECODERS: dict[Source, Callable[[Message, frozenset[str]], list[Fact]]] = {
     "ledger": _ledger,
     "tape": _tape,
     "ops": _ops,
-    "governance": _governance,
 }

@@ -110,7 +110,19 @@ async def _answer(connection: Connection, message: Msg, command: str, agents: bo
         log.exception("the command on %s failed", message.subject)
         reply = _refusal(DeskError(f"{message.subject} failed: {type(error).__name__}; the service's log says more"))
     with contextlib.suppress(Lost):  # the sender asks again
-        await connection.publish(message.reply, reply.model_dump_json(exclude_defaults=True).encode())
+        await connection.publish(message.reply, _written(reply, command))
+
+
+def _written(reply: _Reply, command: str) -> bytes:
+    """A reply that the server carries."""
+    data = reply.model_dump_json(exclude_defaults=True).encode()
+    if len(data) <= MAX_BYTES:
+        return data
+    too_large = InvalidInput(
+        f"the answer to {command} has {len(data):,} bytes, at most {MAX_BYTES:,} are sent: ask for one proposal or one "
+        "run by its name"
+    )
+    return _refusal(too_large).model_dump_json(exclude_defaults=True).encode()
 
 
 def _request(message: Msg) -> Request:

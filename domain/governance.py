@@ -199,6 +199,8 @@ class Governance:
         """What a handler would refuse, no log makes true."""
         match event:
             case ProposalDrafted():
+                if event.name in self.proposals and self.proposals[event.name].drafted:
+                    raise Refused("edited", f"proposal {event.name} was drafted before")
                 if hash_of(event.command) != event.args_sha256 or event.environment != self.environment:
                     raise Refused("edited", f"proposal {event.name} is not the one that was hashed")
             case ProposalPresented():
@@ -211,8 +213,11 @@ class Governance:
                 before = proposal.presented.before if proposal.presented else Before()
                 if widens := needs_signature(proposal.draft.command, before, self.policy):
                     raise Refused("unsigned", f"proposal {event.name} needs a signature: {widens[0]}")
-            case ProposalApplying():
+            case ProposalApplying() | ProposalFailed():
                 self.proposal(event.name).refuse_not_granted()
+            case ProposalExpired():
+                if not self.proposal(event.name).expired(event.occurred_at_ns):
+                    raise Refused("edited", f"proposal {event.name} has not expired")
             case ProposalApplied():
                 if self.proposal(event.name).state != "applying":
                     raise Refused("unsigned", f"proposal {event.name} was not being applied")

@@ -280,7 +280,12 @@ class Proposal(Aggregate):
 
     def refuse_not_granted(self) -> None:
         """Raises Refused unless it was approved, or cleared, and is not done yet."""
-        if self.state not in _MAY_APPLY or (self.failed and self.failed.final and self.state == "failed"):
+        granted = isinstance(self.verdict, ProposalApproved | ProposalCleared)
+        if (
+            not granted
+            or self.state not in _MAY_APPLY
+            or (self.failed and self.failed.final and self.state == "failed")
+        ):
             raise Refused(
                 "invalid_state",
                 f"proposal {self.name} is {self.state}, only an approved one is applied; `cdb show {self.name}` says "

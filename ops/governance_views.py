@@ -13,6 +13,11 @@ from domain.workflow import Run
 Answer = Mapping[str, Any]
 View = Callable[[Governance, Mapping[str, Any], int], Answer]
 LISTED_MAX = 200
+LISTED_CHARACTERS = 200  # of what somebody wrote; whole where one is asked for by its name
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LISTED_CHARACTERS else f"{text[: LISTED_CHARACTERS - 1]}…"
 
 
 def proposal_row(proposal: Proposal, now_ns: int) -> Answer:
@@ -22,12 +27,12 @@ def proposal_row(proposal: Proposal, now_ns: int) -> Answer:
     return {
         "proposal": proposal.name,
         "state": "expired" if over else proposal.state,
-        "title": title(draft.command),
+        "title": _short(title(draft.command)),
         "command": draft.command.name,
         "actor": draft.actor,
         "role": draft.role,
         "run": draft.run,
-        "reason": draft.reason,
+        "reason": _short(draft.reason),
         "drafted_at": utc(draft.occurred_at_ns),
         "expires_at": utc(draft.expires_at_ns),
         "waiting_s": max(0, now_ns - draft.occurred_at_ns) // 1_000_000_000 if proposal.pending else None,
@@ -42,6 +47,8 @@ def proposal_view(proposal: Proposal, now_ns: int) -> Answer:
     why = signed.body.reason if signed else verdict.reason if isinstance(verdict, ProposalWithdrawn) else None
     return {
         **proposal_row(proposal, now_ns),
+        "title": title(draft.command),
+        "reason": draft.reason,
         "arguments": draft.command.model_dump(mode="json"),
         "args_sha256": draft.args_sha256,
         "widens": list(draft.widens),
@@ -72,7 +79,7 @@ def run_row(run: Run) -> Answer:
     return {
         "run": run.name,
         "kind": start.kind,
-        "goal": start.goal,
+        "goal": _short(start.goal),
         "desk": start.desk,
         "actor": start.actor,
         "phase": run.phase,
@@ -88,6 +95,7 @@ def run_view(run: Run) -> Answer:
     """All of a run."""
     return {
         **run_row(run),
+        "goal": run.start.goal,
         "previous": run.start.previous or None,
         "trigger": run.start.trigger,
         "checklist": [

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,17 +11,20 @@ from typing import Any
 import pytest
 
 from adapters.facts import Facts
+from adapters.governance_log import GovernanceLog
 from adapters.memory import MemoryLog
 from adapters.ops_log import OPS
 from adapters.projection_store import ProjectionStore
 from adapters.subjects import TOPIC, governance
 from adapters.subjects import ops as ops_subject
 from domain import gate, verdicts
+from domain.agents import RoleDefined, RoleRecord
 from domain.approval import ApprovalBody, Signed, encoded, to_sign
 from domain.approvers import ApproverEnrolled
 from domain.commands import RecordDecision
+from domain.governance import DecisionRecorded
 from domain.ports import Append
-from domain.proposal import Before, Effect
+from domain.proposal import Before, Decision, Effect, ProposalApproved
 from ops.gatekeeper import Gatekeeper
 from ops.projector import Projector
 from ops.rebuild import rebuild_all, verify
@@ -122,7 +126,7 @@ async def test_what_strangers_write_is_told_left_out_and_blocks_nothing(
     pool: Any, store: ProjectionStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = MemoryLog()
-    await write_governance(log)
+    head = await write_governance(log)
     versions = {"First": "1", "Count": "1"}
     strange: list[tuple[str, bytes, dict[str, str]]] = [
         (governance("proposal", "p-x"), b"\xff no json", {TOPIC: "proposal_drafted", **versions}),
@@ -134,7 +138,8 @@ async def test_what_strangers_write_is_told_left_out_and_blocks_nothing(
         for subject, data, headers in strange:
             await log.append(Append(subject, data, headers, 0))
         pages = [page async for page in Facts(log, "main").read("governance", 0, WANTED)]
-    assert caplog.text.count("is left out") == len(strange)
+    left_out = [record.args[1] for record in caplog.records if record.args and "is left out" in record.msg]
+    assert [position for position in left_out if position > head] == [head + 1 + n for n in range(len(strange))]
     last = pages[-1]
     assert (last.position, last.facts[-1].position) == (await log.head("GOVERNANCE"), last.position - len(strange))
     async with projecting(log, store) as projector:
@@ -148,6 +153,42 @@ async def test_what_strangers_write_is_told_left_out_and_blocks_nothing(
         ).proposal
         await shown(projector, log)
         assert await pool.fetchval(f"SELECT 1 FROM {store.schema}.proposals WHERE proposal = $1", name)
+
+
+async def test_what_the_gate_refuses_is_shown_by_no_read_model() -> None:
+    log = MemoryLog()
+    keeper = await gatekeeper(log)
+    facts = Facts(log, "main")
+    waits = (await keeper.draft(gate.Draft(command=RecordDecision(what="x", context=""), reason="why"),
+                                keeper.state.actor("session-lead"))).proposal  # fmt: skip
+    lead, now = keeper.state.actor("session-lead").role, MONDAY
+    assert lead is not None
+    proposal, head = keeper.state.proposal(waits), await facts.end("governance")
+    assert proposal.presented
+    body = ApprovalBody(
+        **verdicts.question_of(proposal.draft, proposal.presented).model_dump(), verdict="approved", reason="",
+        key_id=JAN.id, signed_at_ns=now,
+    )  # fmt: skip
+    said = {"what": "x", "context": "", "reference": "", "proposal": waits}
+    forged: list[Any] = [
+        RoleRecord.empty("eve").happen(RoleDefined, now, "eve", role=lead.model_copy(update={"name": "eve"}),
+                                       proposal=waits),
+        copy.deepcopy(keeper.state.constitution).happen(DecisionRecorded, now, "eve", **said),
+        Decision.empty(waits).happen(ProposalApproved, now, JAN.id, signed=Signed(body=body, signature="A" * 86)),
+        ApproverEnrolled(key_id="0" * 16, environment="local", actor="eve", occurred_at_ns=now, name="eve",
+                         public_key=encoded(JAN.public), kind="file"),
+    ]  # fmt: skip
+    for event in forged:
+        await GovernanceLog(log).append([event])
+    other = Gatekeeper(log, Standings(), Effects(), now_ns=lambda: MONDAY)  # type: ignore[arg-type]  # as above
+    await other.open("local")
+    late = await decided(other, "later", "approved")
+    every = [fact async for page in facts.read("governance", 0, WANTED) for fact in page.facts]
+    assert not {fact.position for fact in every} & set(range(head + 1, head + 1 + len(forged)))
+    assert any(fact.event.type == "decision_recorded" and fact.event.what == "later" for fact in every), late
+    for after in (head, head + len(forged)):  # what stood before is folded first
+        behind = [fact async for page in facts.read("governance", after, WANTED) for fact in page.facts]
+        assert behind == [fact for fact in every if fact.position > after]
 
 
 async def test_facts_of_one_message_share_its_sequence_and_a_page_begins_behind_it() -> None:

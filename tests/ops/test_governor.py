@@ -1,15 +1,19 @@
 """The commands that decide nothing: testimony, heartbeat, cancel; and what an announced responsibility starts."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
-from adapters.governance_commands import Request
+from adapters.governance_commands import MAX_BYTES, Request, _answer
 from domain import testimony
 from domain.agents import AGENT, Actor, Role
+from domain.commands import RecordDecision
 from domain.errors import InvalidInput, Refused
+from domain.gate import Draft
 from domain.operations import AgentSeen, AgentSilent, CommandRefused
 from ops.control import Outcome
 from ops.governance import Governor, _every
@@ -17,7 +21,7 @@ from ops.proposal_standing import Standings
 from ops.role_update import RoleUpdate
 from ops.workflows import TRIGGERED_MAX
 from tests.governing import ENTRY
-from tests.ops.governed import Governed
+from tests.ops.governed import USER_JANA, Governed
 
 SAID = "Der news-analyst ist jetzt offiziell dafür zuständig."
 
@@ -256,3 +260,36 @@ async def test_a_run_that_fails_as_nobody_foresaw_keeps_no_other_from_going_on(o
     assert office.desk.gate.state.run(other).missing
     told = [line for line in caplog.messages if "does not go on" in line or "sweep" in line]
     assert told == [f"run {failing} does not go on", "a sweep of governance failed"]
+
+
+class Wire:
+    """A connection that carries no more than the server does."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        assert len(data) <= MAX_BYTES
+        self.sent.append(data)
+
+
+async def test_what_is_too_large_to_be_answered_is_said_and_lists_are_short(office):
+    async def large(*_: Any) -> Any:
+        return {"text": "😀" * 300_000}
+
+    wire, message = Wire(), Msg(None, "cmd.governance.ask", "_INBOX.x", b"{}")  # type: ignore[arg-type]  # no client
+    await _answer(wire, message, "ask", False, large, False)  # type: ignore[arg-type]  # as much as it asks
+    said = json.loads(wire.sent[0])
+    assert (said["error"], "by its name" in said["message"], "1,200," in said["message"]) == (
+        "InvalidInput",
+        True,
+        True,
+    )
+    for number in range(90):
+        entry = RecordDecision(what=f"{number}", context="y")
+        await office.desk.gate.draft(Draft(command=entry, reason="😀" * 4_000), USER_JANA)
+    await office.ask("run", action="start", kind="WF3", goal="😀" * 2_000, desk="main")
+    for about in ("pending", "proposals", "runs"):
+        assert len(json.dumps(await office.ask("ask", about=about), ensure_ascii=False).encode()) < MAX_BYTES // 4
+    name = office.desk.gate.state.pending()[0].name
+    assert (await office.ask("ask", about="proposal", proposal=name))["reason"] == "😀" * 4_000
