@@ -11,7 +11,6 @@ from domain.agents import Role, RoleDefined, RoleRetired
 from domain.governance import GovernanceFounded
 from domain.operations import AgentSeen, AgentSilent, CommandRefused
 from domain.ports import Fact, Table
-from projections.in_order import Versions, follows
 from projections.projection import Fold, ReadModel, Row
 
 ROLES = Table(
@@ -48,7 +47,6 @@ class Defined:
 class RolesMemory:
     """Every role there ever was."""
 
-    versions: Versions = field(default_factory=dict)
     roles: dict[str, Defined] = field(default_factory=dict)
 
 
@@ -57,17 +55,17 @@ def evolve_roles(memory: RolesMemory, fact: Fact) -> Iterator[Row]:
     event = fact.event
     match event:
         case GovernanceFounded():
-            changed = {role.name: role for role in event.roles} if follows(memory.versions, event) else {}
+            changed = {role.name: role for role in event.roles}
             found = {name: _defined(role, event.occurred_at_ns, event.actor) for name, role in changed.items()}
         case RoleDefined():
             before = memory.roles.get(event.name)
             role = _defined(event.role, event.occurred_at_ns, event.actor, event.proposal)
             if before and not before.retired:
                 role = replace(role, defined_at_ns=before.defined_at_ns)
-            found = {event.name: role} if follows(memory.versions, event) else {}
+            found = {event.name: role}
         case RoleRetired():
             known = memory.roles.get(event.name)
-            found = {event.name: _retired(known, event)} if follows(memory.versions, event) and known else {}
+            found = {event.name: _retired(known, event)} if known else {}
         case _:
             raise TypeError(f"agents does not listen to {type(event).__name__}")
     memory.roles |= found

@@ -26,7 +26,6 @@ from domain.proposal import (
 )
 from domain.tape import utc
 from domain.workflow import RunClosed, StepFinished
-from projections.in_order import Versions, follows
 from projections.projection import Fold, Row
 from projections.proposals import VERDICTS, as_json, reason_of
 from projections.workflow_runs import MILESTONES, RUN_EVENTS
@@ -67,9 +66,8 @@ class Said(NamedTuple):
 
 @dataclass
 class Memory:
-    """The versions of aggregates, and the events of keys with their positions, in order."""
+    """The events of keys with their positions, in order."""
 
-    versions: Versions = field(default_factory=dict)
     environment: str = ""
     keys: list[tuple[int, ApproverEvent]] = field(default_factory=list)
 
@@ -92,7 +90,7 @@ class Nothing:
 
 
 def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
-    """The decision, if the event is one and can stand where it does."""
+    """The decision, if the event is one."""
     event = fact.event
     if not isinstance(event, LISTENS):
         raise TypeError(f"governance_decisions does not listen to {type(event).__name__}")
@@ -105,7 +103,7 @@ def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
         version, said = 1, _of_token(event)
     else:
         version = event.originator_version
-        said = _said(memory, event) if follows(memory.versions, event) else None
+        said = _said(memory, event)
     if said is not None:
         values = (what, event.occurred_at_ns, *said[:-1], as_json(said.content))
         yield Row(DECISIONS, (fact.position, version), values)

@@ -27,7 +27,6 @@ from domain.proposal import (
     ProposalWithdrawn,
     Verdict,
 )
-from projections.in_order import Versions, follows
 from projections.projection import Fold, ReadModel, Row
 
 PROPOSALS = Table(
@@ -75,7 +74,6 @@ class Standing:
 class Memory:
     """How the proposals stand that something may still happen to."""
 
-    versions: Versions = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
 
 
@@ -84,8 +82,6 @@ def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
     event = fact.event
     if not isinstance(event, (ProposalDrafted, ProposalPresented, *VERDICTS, *_STEPS)):
         raise TypeError(f"proposals does not listen to {type(event).__name__}")
-    if not follows(memory.versions, event):
-        return
     if isinstance(event, ProposalDrafted):
         yield Row(PROPOSALS, (event.name,), _drafted(fact.position, event))
         before = Standing("drafted", event.occurred_at_ns)

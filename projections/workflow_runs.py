@@ -15,7 +15,6 @@ from domain.workflow import (
     StatusRefreshDelivered,
     StepFinished,
 )
-from projections.in_order import Versions, follows
 from projections.projection import Fold, ReadModel, Row
 from projections.proposals import as_json
 
@@ -69,7 +68,6 @@ class Open:
 class Memory:
     """The runs that are not closed."""
 
-    versions: Versions = field(default_factory=dict)
     runs: dict[str, Open] = field(default_factory=dict)
 
 
@@ -78,8 +76,6 @@ def evolve(memory: Memory, fact: Fact) -> Iterator[Row]:
     event = fact.event
     if not isinstance(event, RUN_EVENTS):
         raise TypeError(f"workflow_runs does not listen to {type(event).__name__}")
-    if not follows(memory.versions, event):
-        return
     if isinstance(event, RunStarted):
         after = _started(fact.position, event)
     elif event.name in memory.runs:

@@ -157,6 +157,8 @@ class Story:
     def decide(self, proposal: Proposal, kind: type[Event], key: Key | None = None, said: str = "", **c: Any) -> None:
         """The verdict, signed when a key is given."""
         decision: Decision = self.of(Decision, proposal.name)
+        if kind is ProposalExpired:
+            self.now_ns = proposal.draft.expires_at_ns
         if key:
             c |= {"actor": key.id, "signed": self._signed(proposal, kind, key, said)}
         self.happen(decision, kind, **c)
