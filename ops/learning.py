@@ -12,8 +12,9 @@ from domain.ports import Log
 from domain.workflow import Run
 from ops.gatekeeper import Gatekeeper
 from ops.ledger_reader import LedgerReader
+from ops.run_requests import Start
 from ops.verdicts import Verdict, Verdicts
-from ops.workflows import Start, Workflows
+from ops.workflows import Workflows
 
 log = logging.getLogger("cdb.learning")
 

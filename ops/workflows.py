@@ -8,16 +8,12 @@ next begins and is not done again, so a run goes on wherever a process died.
 import asyncio
 import copy
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing import Any, Protocol, runtime_checkable
 
 from domain.agents import USER, Actor, Workflow, refuse_unpermitted
 from domain.aggregate import Event
-from domain.commands import DOCUMENT_BYTES_MAX, Desk
 from domain.errors import DeskError, Refused
 from domain.gate import Draft
 from domain.presentation import title
@@ -26,6 +22,7 @@ from domain.tape import utc
 from domain.workflow import Evidence, Milestone, Outcome, Phase, Run, is_go, refuse_foreign, refuse_strangers
 from ops.gatekeeper import GATE, Gatekeeper
 from ops.governance_views import run_view
+from ops.run_requests import Close, Give, Start
 
 log = logging.getLogger("cdb.workflows")
 
@@ -117,50 +114,6 @@ class Steps:
         """Go to another phase."""
         now_ns = self._gate.now_ns()
         await self.store(lambda run: run.enter(phase, now_ns, actor.name, proposal=proposal, reason=reason[:2_000]))
-
-
-def _fits(given: dict[str, Any]) -> dict[str, Any]:
-    size = len(json.dumps(given))
-    if size > DOCUMENT_BYTES_MAX:
-        raise ValueError(f"{size:,} bytes, a run takes at most {DOCUMENT_BYTES_MAX:,}: name documents instead")
-    return given
-
-
-Input = Annotated[dict[str, Any], AfterValidator(_fits)]
-
-
-class Start(BaseModel):
-    """What starts a run. `input` is the kind's own: a strategy to tune, a role to define."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    action: Literal["start"]
-    kind: Workflow
-    goal: str = Field(min_length=1, max_length=2_000)
-    desk: Desk
-    previous: str = Field("", max_length=64)
-    trigger: str = Field("command", max_length=200)
-    input: Input = Field(default_factory=dict)
-
-
-class Give(BaseModel):
-    """What a waiting run lacked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    action: Literal["give"]
-    run: str
-    input: Input = Field(min_length=1)
-
-
-class Close(BaseModel):
-    """End a run. Without an outcome it is what its phase says: failed in delivery, else abandoned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    action: Literal["close"]
-    run: str
-    outcome: Literal["nothing_to_do", "failed", "abandoned"] | None = None
 
 
 class Workflows:

@@ -16,8 +16,9 @@ from domain.workflow import Run
 from ops.effects import Effects
 from ops.gatekeeper import Gatekeeper, Receipt
 from ops.proposal_standing import Standings
+from ops.run_requests import Give, Start
 from ops.settings import load
-from ops.workflows import Give, Kind, Start, Workflows
+from ops.workflows import Kind, Workflows
 from tests import signing
 from tests.signing import JANA
 
