@@ -42,7 +42,16 @@ def read_side(parent: Process) -> psutil.Process | None:
     """The process beside a desk that runs."""
     try:
         children = psutil.Process(parent.pid).children()
-        return next((child for child in children if "--attached" in child.cmdline()), None)
+        return next((child for child in children if "projector" in child.cmdline()), None)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def runs(process: Process) -> psutil.Process | None:
+    """The process, unless it is gone."""
+    try:
+        found = psutil.Process(process.pid)
+        return found if processes.alive(found) else None
     except psutil.NoSuchProcess:
         return None
 
@@ -125,8 +134,8 @@ async def one_round(
     serving = await cdb.start("serve", "projector")  # of a desk that rests, killed while it catches up
     for _ in range(KILLS_AT_REST):
         await asyncio.sleep(dice.random() * 2)
-        await kill(cdb, dice, psutil.Process(serving.pid), story)
-        if serving.returncode is not None or not processes.alive(psutil.Process(serving.pid)):
+        await kill(cdb, dice, runs(serving), story)
+        if serving.returncode is not None or not runs(serving):
             await serving.wait()
             serving = await cdb.start("serve", "projector")
     await cdb.ready(serving, "projector")
