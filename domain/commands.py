@@ -170,10 +170,19 @@ _INSTRUCTIONS: dict[str, type[Any]] = {
 }
 
 
+GRANTED = "proposal:"  # how id and authority of an instruction begin that a proposal put on the tape
+
+
 def authority(proposal: str) -> str:
     """What stands as the authority of an instruction that a proposal put on the tape; also its id, so that the engine
     takes it once."""
-    return f"proposal:{proposal}"
+    return f"{GRANTED}{proposal}"
+
+
+def is_granted(instruction: Instruction) -> bool:
+    """Has this the form of what a proposal puts on the tape?"""
+    kinds = tuple(_INSTRUCTIONS.values())
+    return isinstance(instruction, kinds) and instruction.id == instruction.authority
 
 
 def instruction_of(command: OnTape, proposal: str, actor: str) -> Instruction:

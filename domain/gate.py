@@ -34,7 +34,7 @@ from domain.proposal import (
     ProposalWithdrawn,
     Shown,
 )
-from domain.verdicts import hash_of, refuse_unfounded
+from domain.verdicts import hash_of, refuse_unfounded, whole
 
 SIGNED_WITHIN_NS = 10 * 60 * 1_000_000_000  # a signature is made at the moment of deciding
 
@@ -88,11 +88,15 @@ def drafted(
 
     `cleared` at once when nothing in it needs a signature.
     """
+    draft = draft.model_copy(
+        update={"command": whole(draft.command), "rollback": whole(draft.rollback) if draft.rollback else None}
+    )
     refuse_unpermitted_draft(draft, actor)
     hashed = hash_of(draft.command)
     pending = [proposal for proposal in governance.pending() if not proposal.expired(now_ns)]
     for proposal in pending:
-        if proposal.draft.args_sha256 == hashed:
+        # One of an older governance policy can no longer be approved, so it stands in nobody's way.
+        if proposal.draft.args_sha256 == hashed and proposal.draft.policy_version == governance.policy.version:
             return proposal.name, []
     _refuse_unfit(governance, draft, actor, [p for p in pending if p.draft.actor == actor.name])
     widens = needs_signature(draft.command, standing.before, governance.policy)

@@ -3,13 +3,19 @@ time by what stood before it."""
 
 from domain.approval import Question, Signed, args_hash, check_answer, verify
 from domain.approvers import Approvers
-from domain.commands import Command
+from domain.commands import COMMAND, Command
 from domain.proposal import ProposalDrafted, ProposalPresented
 
 
+def whole(command: Command) -> Command:
+    """The command with every field said, as it will be stored."""
+    return COMMAND.validate_json(command.model_dump_json())
+
+
 def hash_of(command: Command) -> str:
-    """The canonical hash of a command with all its arguments."""
-    return args_hash(command.model_dump(mode="json"))
+    """The canonical hash of a `whole` command, or of a stored one: what was said of it, so that a field which a later
+    build knows, and it did not, changes nothing."""
+    return args_hash(command.model_dump(mode="json", exclude_unset=True))
 
 
 def question_of(draft: ProposalDrafted, presented: ProposalPresented) -> Question:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domain.commands import GRANTED, is_granted
 from domain.errors import Conflict, InvalidInput, NotDurable, Unavailable
 from domain.instructions import (
     AccountOpened,
@@ -143,6 +144,8 @@ class Sequencer:
             raise Unavailable(f"tape {self.tape.name} takes nothing before it is opened; try again in a moment")
         if re.fullmatch(r"[a-z_]+@\d+", instruction.id):  # taken, it would make the sequencer's own a repetition
             raise InvalidInput(f"id {instruction.id!r} has the form of the sequencer's own ids; choose another")
+        if instruction.id.startswith(GRANTED) and not is_granted(instruction):  # nor a granted one
+            raise InvalidInput(f"id {instruction.id!r} is a proposal's, not this {instruction.kind}'s; choose another")
         if isinstance(instruction, StrategyActivated):  # what stands is what the engine will apply
             missing = [symbol for symbol in instruction.symbols if symbol not in self.standing.instruments]
             if missing:

@@ -54,13 +54,14 @@ class Standing(NamedTuple):
     feeds: dict[str, FeedOpened]
     completed: set[str]
     calendar: set[NewsEntry]
+    said: set[str]  # ids: said again, an instruction changes nothing, here as in the engine
     account: AccountOpened | None = None
     policy: Policy | None = None
 
 
 def nothing_stands() -> Standing:
     """What stands on an empty tape."""
-    return Standing(False, 0, {}, {}, {}, set(), set())
+    return Standing(False, 0, {}, {}, {}, set(), set(), set())
 
 
 async def read_standing(tape: TapeLog, end: TapeEnd) -> Standing:
@@ -75,6 +76,9 @@ async def read_standing(tape: TapeLog, end: TapeEnd) -> Standing:
 
 def stand(standing: Standing, instruction: Instruction) -> Standing:
     """What stands after one more instruction."""
+    if instruction.id in standing.said:
+        return standing
+    standing.said.add(instruction.id)
     match instruction:
         case TapeOpened():
             return standing._replace(opened=True)
@@ -98,7 +102,7 @@ def stand(standing: Standing, instruction: Instruction) -> Standing:
         case CalendarImported():
             standing.calendar.update(instruction.entries)
         case TradingHalted() | TradingResumed() | OrderRequested() | CancelRequested() | SignalSubmitted():
-            pass  # said once: nothing of it is the writer's to remember
+            standing.said.discard(instruction.id)  # nothing of it is the writer's to remember
         case _:
             assert_never(instruction)
     return standing

@@ -127,7 +127,7 @@ async def instruct(
                 await ask_reached(log.connection, desk, ordinal)
         except TimeoutError:
             return undecided._replace(reason=f"no engine decided on it within {answer_s:g} s; see `cdb status`")
-    return await _answer(log, desk, instruction.id)
+    return await _answer(log, desk, instruction)
 
 
 async def _others(log: JetStreamLog, desk: str) -> str:
@@ -171,12 +171,18 @@ def _refuse_latched(desk: str, latch: HaltLatch) -> None:
         )
 
 
-async def _answer(log: JetStreamLog, desk: str, instruction_id: str) -> Outcome:
-    """What the ledger says about an instruction that was decided on, now or when it was said first."""
-    wanted, reader = b'"instruction_id":' + to_json(instruction_id), LedgerReader(log, desk)
+async def _answer(log: JetStreamLog, desk: str, instruction: Instruction) -> Outcome:
+    """What the ledger says about an instruction that was decided on, now or when it was said first. Raises InvalidInput
+    when another kind of instruction had this id before: then this one is a repetition, and nothing happened."""
+    wanted, reader = b'"instruction_id":' + to_json(instruction.id), LedgerReader(log, desk)
     [recorded] = await reader.newest(0, await reader.end(), 1, lambda line: wanted in line)
     event = reader.event(recorded)
     assert isinstance(event, InstructionApplied | InstructionRefused)
+    if event.kind != instruction.kind:
+        raise InvalidInput(
+            f"id {instruction.id!r} was that of a {event.kind} at {on_tape(event.ordinal)}, so this {instruction.kind} "
+            "changed nothing; say it under another id"
+        )
     return Outcome(
         event.instruction_id,
         on_tape(event.ordinal),

@@ -140,9 +140,14 @@ class Gatekeeper:
             raise
 
     async def refuse_moved(self, name: str) -> None:
-        """Withdraw a waiting proposal whose documents moved, and raise Refused."""
+        """Withdraw a waiting proposal whose documents moved, or that was drafted under an older governance policy, and
+        raise Refused."""
         async with self._alone():
             proposal = self.state.proposal(name)
+            if proposal.pending and proposal.draft.policy_version != self.state.policy.version:
+                why = f"the governance policy changed since proposal {name} was drafted"
+                await self.store([gate.withdrawn(self.state, name, GATE, why, self.now_ns())])
+                raise Refused("stale", why)
             if proposal.pending and (publication := proposal.draft.command.publication):
                 try:
                     await self._standings.refuse_moved(publication)

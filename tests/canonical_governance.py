@@ -29,7 +29,6 @@ from domain.commands import (
     Resume,
     RetireRole,
 )
-from domain.gate import hash_of
 from domain.governance import Constitution, DecisionRecorded, GovernanceChanged, GovernanceEvent, GovernanceFounded
 from domain.governance_policy import GovernancePolicy
 from domain.operations import AgentSeen, AgentSilent, CommandRefused, OpsEvent
@@ -50,6 +49,7 @@ from domain.proposal import (
     ProposalRolledBack,
     ProposalWithdrawn,
 )
+from domain.verdicts import hash_of, whole
 from domain.workflow import (
     Evidence,
     GovernanceUpdated,
@@ -135,6 +135,7 @@ class Story:
         """Drafted and presented, in one message."""
         self.now_ns += 10**9
         proposal: Proposal = self.of(Proposal, name)
+        command = whole(command)
         said = {
             "level": 1, "role": "session-lead", "command": command, "args_sha256": hash_of(command), "reason": "why",
             "widens": ("widens",), "policy_version": 1, "environment": ENVIRONMENT, "nonce": "0" * 32,

@@ -189,3 +189,12 @@ async def test_other_tapes_in_the_same_stream_change_nothing() -> None:
     for name, standing in expected.items():
         tape = StoredTape(log, name)
         assert await read_standing(tape, await tape.end()) == standing
+
+
+def test_an_instruction_said_again_changes_nothing_as_in_the_engine() -> None:
+    first = OUTSIDE["policy_activated"]
+    other = first.model_copy(update={"id": "other", "policy": POLICIES["bench-wide"]})
+    standing = nothing_stands()
+    for instruction in (first, other, first):
+        standing = stand(standing, instruction)
+    assert standing.policy == POLICIES["bench-wide"]

@@ -411,3 +411,19 @@ async def test_without_an_engine_the_place_on_the_tape_is_the_answer(
         outcome = await instruct(log, desk, halt, latch, also_resting=False)
         place = f"tape:{sequencer.end.ordinal}"
     assert outcome == Outcome(halt.id, place, "", False, "no engine runs: it decides when it starts")
+
+
+async def test_nobody_takes_the_id_of_a_granted_instruction_and_a_taken_one_is_told(
+    log: JetStreamLog, desk: str, latch: HaltLatch
+) -> None:
+    await rested(log, desk)
+    squat = said(
+        CalendarImported, source="week.csv", entries=(NewsEntry(time_ns=1, currency="USD", impact=3, title="x"),)
+    )
+    with pytest.raises(InvalidInput, match="is a proposal's"):
+        await instruct(log, desk, squat.model_copy(update={"id": "proposal:p-1"}), latch)
+    taken = squat.model_copy(update={"id": "taken"})
+    assert (await instruct(log, desk, taken, latch)).applied
+    resume = said(TradingResumed, reason="again").model_copy(update={"id": "taken"})
+    with pytest.raises(InvalidInput, match="was that of a calendar_imported"):
+        await instruct(log, desk, resume, latch)

@@ -14,11 +14,13 @@ from adapters.memory import MemoryLog
 from adapters.subjects import MESSAGE_ID
 from domain import gate
 from domain.agents import RoleDefined, RoleRecord, RoleRetired
-from domain.approval import Signed, encoded
+from domain.approval import Signed, args_hash, encoded
+from domain.commands import RecordDecision
 from domain.errors import Conflict, InvalidInput, Refused, Unavailable
 from domain.governance import DecisionRecorded, Governance, GovernanceChanged
 from domain.ports import Append, Log
 from domain.proposal import Decision, ProposalApproved, ProposalCleared
+from domain.verdicts import hash_of, whole
 from ops.effects import Undone
 from ops.gatekeeper import Gatekeeper
 from ops.verify_governance import prove
@@ -387,6 +389,30 @@ async def test_a_rollback_is_the_one_that_was_approved_and_says_so() -> None:
     assert f"proposal {first.proposal}" in presented.shown
     await desk.approve(undo)
     assert desk.proposal(first).state == "rolled_back"
+
+
+async def test_a_proposal_of_an_older_governance_policy_stands_in_nobodys_way() -> None:
+    desk = await Governed().open()
+    old = await desk.draft()
+    policy = desk.gate.state.policy.model_copy(update={"version": 2, "pending_max_per_agent": 3})
+    change = {"name": "change_governance", "policy": policy.model_dump(mode="json")}
+    await desk.approve(await desk.draft("risk-architect", **change))
+    assert await code_of(desk.approve(old)) == "stale"
+    new = await desk.draft()
+    assert (new.status, new.proposal != old.proposal) == ("pending_decision", True)
+    assert (await desk.approve(new)).state == "applied"
+    assert await code_of(desk.gate.refuse_moved(old.proposal)) == "stale"
+    assert desk.proposal(old).state == "withdrawn"
+
+
+def test_a_field_that_a_later_build_knows_changes_no_hash_of_what_was_said_before() -> None:
+    class Later(RecordDecision):
+        weight: int = 3
+
+    said = whole(command())
+    again = Later.model_validate_json(said.model_dump_json())
+    assert args_hash(again.model_dump(mode="json", exclude_unset=True)) == hash_of(said)
+    assert hash_of(said) == args_hash(said.model_dump(mode="json"))
 
 
 async def test_verify_names_a_message_that_is_no_event_of_governance() -> None:
