@@ -221,6 +221,11 @@ class Governance:
             case ProposalApplied():
                 if self.proposal(event.name).state != "applying":
                     raise Refused("unsigned", f"proposal {event.name} was not being applied")
+            case ProposalRolledBack():
+                if self.proposal(event.by).draft.rolls_back != event.name or self.proposal(event.by).state != "applied":
+                    raise Refused("unsigned", f"proposal {event.by} did not roll back {event.name}")
+            case PhaseEntered() if event.phase == "delivery":
+                self.proposal(event.proposal).refuse_not_delivered()
             case RoleDefined():
                 self._refuse_ungranted(event.proposal, DefineRole(role=event.role), event.name == event.role.name)
             case RoleRetired():
