@@ -30,6 +30,7 @@ _NOT_BUILT = (
 _AWAY = (
     OSError,  # also that the time is over
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection whose server went in the middle of something
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InsufficientResourcesError,
@@ -52,6 +53,9 @@ class ReadModels:
                 connection = await self._pool.acquire()
                 try:
                     rows: Sequence[Mapping[str, Any]] = await connection.fetch(sql, *arguments)
+                except asyncpg.InternalClientError:
+                    connection.terminate()  # it would never be good for another question
+                    raise
                 finally:
                     await self._pool.release(connection, timeout=RELEASE_S)
         return rows

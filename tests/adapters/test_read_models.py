@@ -196,3 +196,24 @@ async def test_a_table_that_is_replaced_is_read_on(readers: Any, owner: Any, sto
 async def test_a_value_that_no_text_column_holds_is_the_askers_error(value: str, readers: Any) -> None:
     with pytest.raises(InvalidInput, match="no row has such a value"):
         await ReadModels(readers).fetch("SELECT * FROM equity WHERE kind = $1", value)
+
+
+async def test_a_connection_that_was_in_the_middle_of_something_is_cut_and_told_as_away() -> None:
+    class Torn:
+        cut = 0
+
+        async def acquire(self) -> "Torn":
+            return self
+
+        async def fetch(self, _: str) -> None:
+            raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
+
+        def terminate(self) -> None:
+            self.cut += 1
+
+        async def release(self, _: object, timeout: float) -> None:
+            assert timeout > 0
+
+    torn: Any = Torn()
+    assert "PostgreSQL does not answer" in await answered(ReadModels(torn), "SELECT 1")
+    assert torn.cut == 1
