@@ -131,13 +131,17 @@ def test_the_slider_turns_the_page_to_what_the_queries_say_of_that_time(seen: Se
         f"As of\n{typed(moment.market_time_ns or 0)}", use_inner_text=True
     )
     status = seen.site.run(api.queries.status(moment.at))
-    assert money(status["account"]["equity"]) in seen.text(".figures")
-    assert [order["id"] for order in status["working_orders"]] == seen.keys("Working orders")
-    assert [row["id"] for row in seen.site.run(api.queries.fills(moment.at, limit=8)).items] == seen.keys("Last fills")
+    fills = [row["id"] for row in seen.site.run(api.queries.fills(moment.at, limit=8)).items]
+    until(
+        lambda: money(status["account"]["equity"]) in seen.text(".figures"), seen.page
+    )  # the page is patched by parts
+    until(lambda: [order["id"] for order in status["working_orders"]] == seen.keys("Working orders"), seen.page)
+    until(lambda: fills == seen.keys("Last fills"), seen.page)
     seen.page.get_by_role("link", name="Orders", exact=True).click()
     seen.shown()
     assert as_of(seen) == moment.token
-    assert [row["id"] for row in seen.site.run(api.queries.orders(moment.at, limit=40)).items] == seen.keys("Orders")
+    orders = [row["id"] for row in seen.site.run(api.queries.orders(moment.at, limit=40)).items]
+    until(lambda: orders == seen.keys("Orders"), seen.page)
     seen.page.get_by_role("button", name="Back to live").click()
     until(lambda: as_of(seen) is None, seen.page)
     expect(seen.page.locator(".moment")).to_contain_text("Live")
